@@ -60,29 +60,29 @@ def recall(
     """Return, for each class, the fraction of its samples that are read as it.
 
     Raises:
-        ValueError: if a class has no sample.
+        ValueError: if a class has no sample, or a label is out of range.
     """
-    return np.diag(confusion(logits, labels)) / _counts(labels, logits.shape[1])
+    table = confusion(logits, labels)
+    counts = table.sum(axis=1)
+    if not counts.all():
+        raise ValueError(f"class {counts.argmin()} has no sample: recall is not defined for it.")
+    return np.diag(table) / counts
 
 
 def confusion(
     logits: Float[np.ndarray, "sample class"], labels: Int[np.ndarray, " sample"]
 ) -> Int[np.ndarray, "class class"]:
-    """Count how often a sample of one class (row) is read as another (column)."""
+    """Count how often a sample of one class (row) is read as another (column).
+
+    Raises:
+        ValueError: if a label is out of range.
+    """
     classes = logits.shape[1]
-    pairs = np.asarray(labels) * classes + np.asarray(logits).argmax(axis=1)
+    outside = labels[(labels < 0) | (labels >= classes)]
+    if outside.size:
+        raise ValueError(f"label {outside[0]} is out of range: give 0 to {classes - 1}.")
+    pairs = labels * classes + logits.argmax(axis=1)
     return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
-
-
-def _counts(labels: np.ndarray, classes: int) -> np.ndarray:
-    counts = np.bincount(labels, minlength=classes)
-    if len(counts) > classes:
-        raise ValueError(
-            f"label {labels.max()} is out of range: labels run from 0 to {classes - 1}."
-        )
-    if not counts.all():
-        raise ValueError(f"class {counts.argmin()} has no sample: recall is not defined for it.")
-    return counts
 
 
 def _check(parts: SVD, bias: np.ndarray, states: np.ndarray, labels: np.ndarray) -> None:

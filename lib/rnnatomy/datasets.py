@@ -11,11 +11,11 @@ import os
 import shutil
 import struct
 import tempfile
-import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Iterator
 from difflib import get_close_matches
+from http.client import HTTPException
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -270,18 +270,24 @@ def _prepared(root: Path) -> Path:
 
 
 def _read_cache(path: Path) -> Arrays | None:
+    names = [f"{split}_{part}" for split in _FILES for part in ("images", "labels")]
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, zipfile.BadZipFile):
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            return {name: stored[name] for name in names}
+    except (OSError, ValueError, EOFError, TypeError, KeyError, zipfile.BadZipFile):
         return None
 
 
 def _write_cache(path: Path, arrays: Arrays) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npz", delete=False) as aside:
-        np.savez(aside, **arrays)  # type: ignore[arg-type]
-    os.replace(aside.name, path)
+    handle, aside = tempfile.mkstemp(dir=path.parent, suffix=".npz")
+    try:
+        with open(handle, "wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+        os.replace(aside, path)
+    except BaseException:
+        Path(aside).unlink(missing_ok=True)
+        raise
 
 
 def _read_idx(folder: Path | None) -> Arrays:
@@ -290,8 +296,11 @@ def _read_idx(folder: Path | None) -> Arrays:
     _check_reachable()
     with tempfile.TemporaryDirectory() as aside:
         for url in _url_infos():
-            with urllib.request.urlopen(url, timeout=60) as answer:
-                (Path(aside) / url.rsplit("/", 1)[1]).write_bytes(answer.read())
+            try:
+                with urllib.request.urlopen(url, timeout=60) as answer:
+                    (Path(aside) / url.rsplit("/", 1)[1]).write_bytes(answer.read())
+            except (OSError, HTTPException) as error:
+                raise DataUnavailable(_out_of_reach(url, error)) from error
         check_idx_files(Path(aside))
         return _parse_idx(Path(aside))
 
@@ -384,9 +393,13 @@ def _check_reachable() -> None:
     request = urllib.request.Request(url, method="HEAD")
     try:
         urllib.request.urlopen(request, timeout=PROBE_SECONDS).close()
-    except (urllib.error.URLError, TimeoutError, OSError) as error:
-        raise DataUnavailable(
-            f"MNIST is out of reach: no files at hand ({SETTING} is not set to a folder with "
-            f"mnist/*.gz), no TFDS cache in {tfds_folder()}, and {url} does not answer ({error}). "
-            f"Set {SETTING}, go online, or choose dataset='digits'."
-        ) from error
+    except (OSError, HTTPException) as error:
+        raise DataUnavailable(_out_of_reach(url, error)) from error
+
+
+def _out_of_reach(url: str, error: Exception) -> str:
+    return (
+        f"MNIST is out of reach: no files at hand ({SETTING} is not set to a folder with "
+        f"mnist/*.gz), no TFDS cache in {tfds_folder()}, and {url} does not answer ({error}). "
+        f"Set {SETTING}, go online, or choose dataset='digits'."
+    )

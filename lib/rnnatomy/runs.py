@@ -66,6 +66,11 @@ class Run(NamedTuple):
         return self.parameters["readout.kernel"].T
 
     @property
+    def logits(self) -> Float[np.ndarray, "sample class"]:
+        """What the readout makes of the stored states: W h + b."""
+        return self.states @ self.readout.T + self.bias
+
+    @property
     def bias(self) -> Float[np.ndarray, " class"]:
         """The readout's bias b."""
         return self.parameters["readout.bias"]
@@ -104,7 +109,8 @@ def load_run(name: str, kind: str = "LSTMClassifier") -> Run:
     """
     folder = find_run(name)
     document = _read_json(folder / "run.json")
-    if document.get("format") != FORMAT or "sha256" not in document:
+    fields = {"kind", "metrics", "provenance", "sha256"}
+    if document.get("format") != FORMAT or not fields <= document.keys():
         raise RunError(f"{folder / 'run.json'} is not the manifest of a run of format {FORMAT}.")
     if document["kind"] != kind:
         raise RunError(
@@ -224,7 +230,9 @@ def load_checkpoint(path: Path, like: Any, identity: Any) -> tuple[Any, list[dic
             f"checkpoint {path} belongs to another run: remove it, or name another file."
         )
     leaves, tree = jax.tree.flatten(like)
-    found = [arrays[f"{number:04d}"] for number in range(len(leaves))]
+    found = [arrays.get(f"{number:04d}", np.empty(0)) for number in range(len(leaves))]
+    if [leaf.shape for leaf in found] != [leaf.shape for leaf in leaves]:
+        raise RunError(f"checkpoint {path} belongs to another model: remove it, or name another.")
     history: dict[int, dict[str, Any]] = {}
     for name in arrays:
         if name.startswith("history."):
@@ -236,18 +244,21 @@ def load_checkpoint(path: Path, like: Any, identity: Any) -> tuple[Any, list[dic
 
 def write(path: Path, content: bytes) -> None:
     """Write a file aside and rename it, so that no half-written file ever has its name."""
-    with tempfile.NamedTemporaryFile(
-        dir=path.parent, prefix=f".{path.name}.", delete=False
-    ) as aside:
-        aside.write(content)
-        aside.flush()
-        os.fsync(aside.fileno())
-    os.chmod(aside.name, 0o644)
-    os.replace(aside.name, path)
+    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with open(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(handle)
+        os.chmod(aside, 0o644)
+        os.replace(aside, path)
+    except BaseException:
+        Path(aside).unlink(missing_ok=True)
+        raise
 
 
 def _contiguous(arrays: Arrays) -> Arrays:
-    return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    return {name: np.asarray(array, order="C") for name, array in arrays.items()}
 
 
 def _read_json(path: Path) -> dict[str, Any]:

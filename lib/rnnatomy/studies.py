@@ -13,10 +13,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jaxtyping import PRNGKeyArray
 
 from rnnatomy import cutoffs, datasets, models, runs, training
 
 HIDDEN = 128
+
+RECIPES = {
+    "mnist": training.Recipe(),
+    "digits": training.Recipe(epochs=40, batch=32, learning_rate=4e-3),
+}
+"""The recipe for each data set; MNIST's made the published networks."""
 
 
 def classifier(data: datasets.Dataset, hidden: int = HIDDEN) -> training.Create:
@@ -31,6 +38,7 @@ def train_classifiers(
     seeds: Sequence[int],
     recipe: training.Recipe,
     folder: Path,
+    label: str,
     hidden: int = HIDDEN,
 ) -> list[runs.Run]:
     """Train one classifier per seed and save each as a run.
@@ -39,7 +47,8 @@ def train_classifiers(
         data: train fits, validation is followed, test is reported.
         seeds: one network each, all trained as one computation.
         recipe: optimiser and schedule.
-        folder: gets one run ``<data>-<seed>`` per network; it is written when training has ended.
+        folder: gets one run ``<label>-<seed>`` per network, written when training has ended.
+        label: such as "mnist".
         hidden: number of LSTM units.
 
     Returns:
@@ -47,7 +56,7 @@ def train_classifiers(
     """
     keys = jax.vmap(jax.random.key)(np.asarray(seeds))
     validation = tuple(jnp.asarray(part) for part in data.validation)
-    tag = f"{data.name}-{hidden}-{seeds[0]}-{seeds[-1]}-{len(seeds)}-{recipe.epochs}"
+    tag = f"{label}-{hidden}-{seeds[0]}-{seeds[-1]}-{len(seeds)}-{recipe.epochs}"
     checkpoint = runs.ROOT / "build" / "checkpoints" / f"{tag}.safetensors"
     fitted = training.fit_ensemble(
         classifier(data, hidden),
@@ -71,7 +80,7 @@ def train_classifiers(
             "networks": len(seeds),
             "wall_seconds": seconds,
         }
-        run = describe(training.member(fitted, member), data, f"{data.name}-{seed}", facts)
+        run = describe(training.member(fitted, member), data, f"{label}-{seed}", facts)
         history = {
             name: value[:, member].round(6).tolist() for name, value in fitted.history.items()
         }
@@ -111,6 +120,26 @@ def describe(
     return run
 
 
+def restore(run: runs.Run) -> models.LSTMClassifier:
+    """Build the classifier that a run holds."""
+    model = _like(run, jax.random.key(0))
+    runs.unflatten(run.parameters, model)
+    return model
+
+
+def untrained(run: runs.Run) -> runs.Run:
+    """Return a run as it was before training: the same seed, the initial parameters."""
+    model = _like(run, jax.random.key(run.provenance["seed"]))
+    parameters = runs.flatten(nnx.state(model))
+    return run._replace(parameters=parameters, metrics={}, states=None, labels=None)
+
+
+def _like(run: runs.Run, key: PRNGKeyArray) -> models.LSTMClassifier:
+    feature, gates = run.parameters["cell.dense_i.kernel"].shape
+    hidden = gates // len(models.GATES)
+    return models.LSTMClassifier(feature, hidden, len(run.bias), rngs=nnx.Rngs(key))
+
+
 def print_epoch(epoch: training.Epoch) -> None:
     """Print one line when an epoch has ended: loss, validation accuracy, time left."""
     minutes, seconds = divmod(round(epoch.left), 60)
@@ -130,7 +159,7 @@ def mnist(seeds: int) -> None:
     """Train and publish the MNIST classifiers: ``results/mnist-<seed>``."""
     data = datasets.mnist()
     print(f"MNIST from {data.source}; {seeds} networks, to results/", flush=True)
-    saved = train_classifiers(data, range(seeds), training.Recipe(), runs.ROOT / "results")
+    saved = train_classifiers(data, range(seeds), RECIPES["mnist"], runs.ROOT / "results", "mnist")
     for run in saved:
         print(
             f"{run.name}: test accuracy {run.metrics['test_accuracy']:.4f}, "

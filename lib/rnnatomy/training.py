@@ -136,9 +136,7 @@ def fit_ensemble(
     if checkpoint is not None and checkpoint.exists():
         state, history = runs.load_checkpoint(checkpoint, state, identity)
     train = jax.tree.map(jnp.asarray, train)
-    epoch_step = jax.jit(
-        jax.vmap(_epoch(graph, loss, optimiser, recipe, samples), (0, 0, None, None))
-    )
+    epoch_step = compiled_epoch(graph, loss, optimiser, recipe, samples)
     measured = jax.jit(jax.vmap(lambda p: measure(nnx.merge(graph, p)) if measure else {}))
     for number in range(len(history), recipe.epochs):
         start = time.perf_counter()
@@ -215,9 +213,16 @@ def evaluate(
     return {"accuracy": hits.mean(), "cross_entropy": losses.mean()}
 
 
-def _epoch(
+def compiled_epoch(
     graph: Any, loss: Loss, optimiser: optax.GradientTransformation, recipe: Recipe, samples: int
 ) -> Callable[..., Any]:
+    """Compile one epoch of an ensemble into a single call.
+
+    Returns:
+        A function of (state, keys, epoch number, training data): the state is the pair of
+        parameters and optimiser memory with a leading seed axis; it gives the state after the
+        epoch and the mean loss of each network.
+    """
     steps = samples // recipe.batch
 
     def epoch(state: Any, key: PRNGKeyArray, number: Array, train: Any) -> tuple[Any, Array]:
@@ -236,7 +241,7 @@ def _epoch(
         state, losses = jax.lax.scan(step, state, rows)
         return state, losses.mean()
 
-    return epoch
+    return jax.jit(jax.vmap(epoch, (0, 0, None, None)))
 
 
 def _check_recipe(recipe: Recipe, samples: int) -> None:

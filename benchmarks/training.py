@@ -1,0 +1,124 @@
+"""Time the library side by side with its peers, in one run: ``make bench``.
+
+Each pair is timed in turn, A B A B, and the medians and their ratio are printed. Figures of
+different runs, or of different machines, do not compare.
+"""
+
+import time
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+
+from rnnatomy import cutoffs, datasets, runs, studies, svd, training
+
+ROUNDS = 5
+
+
+def seconds(function: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    jax.block_until_ready(function())
+    return time.perf_counter() - start
+
+
+def pair(name: str, a: tuple[str, Callable], b: tuple[str, Callable]) -> None:
+    """Time two callables in turn, after one call of each that is not counted."""
+    seconds(a[1]), seconds(b[1])
+    times = np.array([[seconds(a[1]), seconds(b[1])] for _ in range(ROUNDS)])
+    ratio = times[:, 0] / times[:, 1]
+    print(f"{name}")
+    for (label, _), column in zip((a, b), times.T, strict=True):
+        print(f"  {label:44s} {np.median(column) * 1e3:9.1f} ms (median of {ROUNDS})")
+    print(
+        f"  ratio {np.median(ratio):.2f}, from {ratio.min():.2f} to {ratio.max():.2f}", flush=True
+    )
+
+
+def epoch_against_steps() -> None:
+    """One compiled epoch against one compiled call per step, on the embedded digits."""
+    data = datasets.digits()
+    train = (jnp.asarray(data.train.images), jnp.asarray(data.train.labels))
+    recipe = training.Recipe(epochs=1, batch=32)
+    create = studies.classifier(data)
+    keys = jax.random.key(0)[None]
+    steps = len(train[0]) // recipe.batch
+    optimiser = training.one_cycle(recipe, steps)
+    graph, parameters = nnx.split(create(keys[0]))
+    memory = optimiser.init(parameters)
+    whole = training.compiled_epoch(graph, training.cross_entropy, optimiser, recipe, len(train[0]))
+    stacked = jax.tree.map(lambda leaf: leaf[None], (parameters, memory))
+
+    @jax.jit
+    def step(parameters, memory, batch):
+        slope = jax.grad(lambda p: training.cross_entropy(nnx.merge(graph, p), batch))(parameters)
+        updates, memory = optimiser.update(slope, memory, parameters)
+        return optax.apply_updates(parameters, updates), memory
+
+    def stepwise():
+        state = (parameters, memory)
+        order = np.random.default_rng(0).permutation(len(train[0]))
+        for rows in order[: steps * recipe.batch].reshape(steps, -1):
+            state = step(*state, (train[0][rows], train[1][rows]))
+        return state
+
+    pair(
+        "An epoch of 1,297 images of 8 x 8, batches of 32, 128 units",
+        ("one call per epoch", lambda: whole(stacked, keys, 0, train)),
+        ("one call per step", stepwise),
+    )
+
+
+def ensemble_against_single() -> None:
+    """Five networks as one computation against five in turn, 2,560 MNIST-sized images."""
+    rng = np.random.default_rng(0)
+    images = rng.random((2560, 28, 28), np.float32)
+    train = (jnp.asarray(images), jnp.asarray(rng.integers(0, 10, 2560)))
+    recipe = training.Recipe(epochs=1)
+    fake = datasets.digits()._replace(train=datasets.Split(images, np.arange(2560) % 10))
+    create = studies.classifier(fake)
+    optimiser = training.one_cycle(recipe, 20)
+    graph = nnx.split(create(jax.random.key(0)))[0]
+    epoch = training.compiled_epoch(graph, training.cross_entropy, optimiser, recipe, 2560)
+
+    def state(keys):
+        parameters = jax.vmap(lambda key: nnx.state(create(key)))(keys)
+        return parameters, jax.vmap(optimiser.init)(parameters)
+
+    keys = jax.vmap(jax.random.key)(jnp.arange(5))
+    all_five, singles = state(keys), [state(key[None]) for key in keys]
+    pair(
+        "An epoch of five networks, 2,560 images of 28 x 28, batches of 128, 128 units",
+        ("five as one computation", lambda: epoch(all_five, keys, 0, train)),
+        (
+            "five in turn",
+            lambda: [epoch(s, k[None], 0, train) for s, k in zip(singles, keys, strict=True)],
+        ),
+    )
+
+
+def cutoffs_against_rerun() -> None:
+    """All nested and single cutoffs from stored states against one run of the network."""
+    run = runs.load_run("mnist-0")
+    model = studies.restore(run)
+    images = jnp.asarray(np.random.default_rng(0).random((10_000, 28, 28), np.float32))
+    predict = jax.jit(partial(training.predict, model))
+    parts = svd.svd(run.readout)
+    pair(
+        "21 cutoffs of a readout on 10,000 states against running the network once",
+        (
+            "21 cutoffs from stored states",
+            lambda: cutoffs.cutoffs(parts, run.bias, run.states, run.labels),
+        ),
+        ("one run of the network over 10,000 images", lambda: predict(images)),
+    )
+
+
+if __name__ == "__main__":
+    print(f"{jax.devices()[0].platform}, {len(jax.devices())} device(s)")
+    epoch_against_steps()
+    ensemble_against_single()
+    cutoffs_against_rerun()

@@ -1,0 +1,169 @@
+"""What all tests share: shape checks, strict arithmetic, a clean environment, small data."""
+
+# ruff: noqa: E402  (settings and the import hook come before what they concern)
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+REAL_DATA = os.environ.get("RNNATOMY_DATA")
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+COMPILED = tempfile.TemporaryDirectory(prefix="rnnatomy-compiled-")
+os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(ROOT / "build" / "hypothesis"))
+
+import jaxtyping
+
+jaxtyping.install_import_hook("rnnatomy", "beartype.beartype")
+
+import hypothesis
+import jax
+import numpy as np
+import pytest
+
+from rnnatomy import datasets, svd, training
+
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+# the same computation is compiled once in a session, also for the processes that tests start
+CACHE = {
+    "jax_compilation_cache_dir": COMPILED.name,
+    "jax_persistent_cache_min_compile_time_secs": 0.1,
+    "jax_persistent_cache_min_entry_size_bytes": 0,
+}
+for name, value in CACHE.items():
+    jax.config.update(name, value)
+hypothesis.settings.register_profile(
+    "rnnatomy", deadline=None, max_examples=50, derandomize=True, database=None
+)
+hypothesis.settings.load_profile("rnnatomy")
+
+
+class Planted(NamedTuple):
+    """A classifier whose direction k carries class k - 1 and nothing else."""
+
+    readout: np.ndarray
+    bias: np.ndarray
+    states: np.ndarray
+    labels: np.ndarray
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("RNNATOMY_DATA", raising=False)
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "tfds"))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def lenient_optimiser() -> Iterator[None]:
+    """Optax itself raises floats to whole-number step counts, which strict promotion forbids."""
+    one_cycle = training.one_cycle
+
+    def lenient(*arguments: Any) -> Any:
+        optimiser = one_cycle(*arguments)
+
+        def update(*arguments: Any) -> Any:
+            with jax.numpy_dtype_promotion("standard"):
+                return optimiser.update(*arguments)
+
+        return optimiser._replace(update=update)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "one_cycle", lenient)
+        yield
+
+
+@pytest.fixture
+def as_users() -> Iterator[None]:
+    """Switch the shape checks off, so that a bad shape meets the library's own error."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture(scope="session")
+def child(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.Popen]:
+    """Start Python code in a process of its own, with no settings but those given."""
+    home = tmp_path_factory.mktemp("home")
+    compiled = {name.upper(): value for name, value in CACHE.items()}
+    clean = {"PATH": os.environ["PATH"], "HOME": home, "JAX_PLATFORMS": "cpu"} | compiled
+
+    def start(code: str, *arguments: Any, **settings: Any) -> subprocess.Popen:
+        return subprocess.Popen(
+            [sys.executable, "-c", code, *map(str, arguments)],
+            env={name: str(value) for name, value in (clean | settings).items()},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def digits() -> datasets.Dataset:
+    return datasets.digits()
+
+
+@pytest.fixture(scope="session")
+def small(digits: datasets.Dataset) -> datasets.Dataset:
+    """A slice of the digits with every class in every part."""
+
+    def first(split: datasets.Split, count: int) -> datasets.Split:
+        return datasets.Split(split.images[:count], split.labels[:count])
+
+    return digits._replace(
+        train=first(digits.train, 128),
+        validation=first(digits.validation, 50),
+        test=first(digits.test, 90),
+    )
+
+
+@pytest.fixture
+def planted() -> Planted:
+    """Five classes in eight hidden units; class 0 has the largest bias."""
+    rng = np.random.default_rng(0)
+    axes = np.linalg.qr(rng.normal(size=(8, 8)))[0][:5]
+    labels = np.tile(np.arange(5, dtype=np.int32), 12)
+    states = axes[labels] + 0.01 * rng.normal(size=(60, 8))
+    readout = svd.compose(svd.SVD(np.eye(5), np.array([9.0, 8.0, 7.0, 6.0, 5.0]), axes))
+    return Planted(readout, np.array([0.5, 0.0, 0.0, 0.0, 0.0]), states, labels)
+
+
+class RealMnist(NamedTuple):
+    """Real MNIST files, and a TFDS folder that two processes have prepared at the same time."""
+
+    files: Path
+    cache: Path
+    preparations: list[tuple[int, str, str]]
+
+
+@pytest.fixture(scope="session")
+def mnist_files() -> Path:
+    if not REAL_DATA:
+        pytest.skip("needs real MNIST: set RNNATOMY_DATA to a folder with mnist/*.gz")
+    return Path(REAL_DATA).expanduser().resolve() / "mnist"
+
+
+@pytest.fixture(scope="session")
+def prepared_mnist(
+    mnist_files: Path, child: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
+) -> RealMnist:
+    cache = tmp_path_factory.mktemp("tfds")
+    code = "from rnnatomy import datasets; print(datasets.mnist().checksum)"
+    settings = {"RNNATOMY_DATA": mnist_files.parent, "TFDS_DATA_DIR": cache}
+    children = [child(code, **settings) for _ in range(2)]
+    told = [process.communicate() for process in children]
+    ends = [(process.returncode, *words) for process, words in zip(children, told, strict=True)]
+    return RealMnist(mnist_files, cache, ends)
+
+
+@pytest.fixture
+def real_mnist(prepared_mnist: RealMnist, monkeypatch: pytest.MonkeyPatch) -> RealMnist:
+    monkeypatch.setenv("RNNATOMY_DATA", str(prepared_mnist.files.parent))
+    monkeypatch.setenv("TFDS_DATA_DIR", str(prepared_mnist.cache))
+    return prepared_mnist

@@ -1,0 +1,357 @@
+"""The built site, opened from the file system in a real browser.
+
+The site is the folder named by RNNATOMY_SITE, else `build/site-quick`, which `make test` builds
+from chapters run with quick parameters.
+"""
+
+import os
+import re
+import shutil
+from collections import Counter
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import unquote, urldefrag, urlsplit
+
+import pytest
+from bs4 import BeautifulSoup
+from playwright.sync_api import Error, sync_playwright
+
+SITE = Path(
+    os.environ.get("RNNATOMY_SITE") or Path(__file__).parents[1] / "build" / "site-quick"
+).resolve()
+THEMES = ("light", "dark")
+NARROW = 400  # pixels
+
+
+@cache
+def soup(name):
+    return BeautifulSoup((SITE / name).read_text("utf8"), "html.parser")
+
+
+def is_redirect(name):
+    return soup(name).find("meta", attrs={"http-equiv": re.compile("refresh", re.I)}) is not None
+
+
+FILES = sorted(path.relative_to(SITE).as_posix() for path in SITE.glob("*.html"))
+PAGES = [name for name in FILES if not is_redirect(name)]
+
+
+# --- What a visit to a page tells -------------------------------------------------------------
+
+
+class Visit(NamedTuple):
+    """What one opening of a page told."""
+
+    messages: list  # console warnings and errors, errors of scripts
+    requests: list  # every address asked for
+    failures: list  # those that gave nothing
+    facts: dict  # see FACTS
+    overflow: dict  # theme -> elements that stick out of a narrow page
+    ground: dict  # theme -> luminance of the page's ground
+    faint: dict  # theme -> texts of too little contrast
+
+
+FACTS = r"""() => {
+  const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+  const text = e => e.textContent.trim().replace(/\s+/g, " ").slice(0, 80);
+  const named = svg =>
+    svg.getAttribute("role") === "img" && !!svg.getAttribute("aria-label")?.trim();
+  const body = document.querySelector("article, .bd-search-container");
+  const visible = [];
+  const walker = document.createTreeWalker(body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const node = walker.currentNode;
+    if (!node.parentElement.closest("pre, code, script, style, mjx-container"))
+      visible.push(node.data);
+  }
+  return {
+    headings: all("h1", body).map(text),
+    ids: all("[id]").map(e => e.id),
+    imagesWithoutAlt: all("img").filter(e => !e.alt.trim()).map(e => e.outerHTML.slice(0, 120)),
+    drawings: all(".rnnatomy-figure").length,
+    unnamedDrawings: all(".rnnatomy-figure > svg").filter(e => !named(e))
+      .map(e => e.closest("figure")?.id || "outside any figure"),
+    drawingsOutsideFigures: all(".rnnatomy-figure").filter(e => !e.closest("figure")).length,
+    captions: all("figure", body).map(e => [e.id, text(e.querySelector("figcaption") || e)]),
+    maths: all(".math").length,
+    mathsNotSet: all(".math").filter(e => !e.querySelector("mjx-container")).map(text),
+    mathsErrors: all("mjx-merror, [data-mjx-error], [data-mml-node=merror]")
+      .map(e => e.getAttribute("data-mjx-error") || text(e)),
+    rawMaths: visible.filter(t => /\\[(\[]|\\begin\{/.test(t)),
+    broken: all(".output.traceback, .output.error, .output.stderr").map(text),
+    tracebacks: all("pre", body).map(e => e.textContent)
+      .filter(t => /Traceback \(most recent call last\)/.test(t)).map(t => t.slice(0, 120)),
+  };
+}"""
+
+# Elements that widen the page; those inside a box that scrolls by itself do not.
+OVERFLOW = r"""() => {
+  const width = innerWidth, page = document.documentElement.scrollWidth;
+  if (page <= width) return [];
+  const scrolls = e => {
+    for (let p = e.parentElement; p && p !== document.body; p = p.parentElement)
+      if (getComputedStyle(p).overflowX !== "visible") return true;
+    return false;
+  };
+  const out = [...document.body.querySelectorAll("*")]
+    .filter(e => e.getBoundingClientRect().right > width + 1 && !scrolls(e))
+    .filter(e => getComputedStyle(e).visibility === "visible")
+    .map(e => `${e.tagName.toLowerCase()}.${e.getAttribute("class") || ""}`);
+  return [`page: ${page} pixels`, ...new Set(out)].slice(0, 8);
+}"""
+
+# Contrast after the Web Content Accessibility Guidelines, from computed styles. The ground of a
+# text is what its ancestors paint; in a drawing, also the last shape painted below its centre.
+CONTRAST = r"""() => {
+  const parse = c => {
+    const v = (c.match(/[\d.]+(e-?\d+)?/g) || []).map(Number);
+    if (!/^rgb/.test(c)) return c.startsWith("color(srgb")
+      ? [v[0] * 255, v[1] * 255, v[2] * 255, v[3] ?? 1] : [0, 0, 0, 0];
+    return [v[0], v[1], v[2], v[3] ?? 1];
+  };
+  const over = (top, below) => below.map((b, i) => i < 3 ? top[i] * top[3] + b * (1 - top[3]) : 1);
+  const luminance = c => c.slice(0, 3).map(v => v / 255)
+    .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const ratio = (a, b) => {
+    const [x, y] = [luminance(a), luminance(b)];
+    return (Math.max(x, y) + 0.05) / (Math.min(x, y) + 0.05);
+  };
+  const ground = e => {
+    const layers = [];
+    for (let p = e; p; p = p.parentElement) layers.push(parse(getComputedStyle(p).backgroundColor));
+    return layers.reverse().reduce((below, top) => over(top, below), [255, 255, 255, 1]);
+  };
+  const shown = e => e.getClientRects().length > 0 && getComputedStyle(e).visibility === "visible";
+  const faint = [];
+  const note = (e, ink, paper, least) => {
+    const r = ratio(over(ink, paper), paper);
+    const words = e.textContent.trim().slice(0, 40);
+    if (r < least) faint.push(`${r.toFixed(2)} ${e.tagName.toLowerCase()} "${words}"`);
+  };
+  const body = document.querySelector("article, .bd-search-container");
+  const texts = "p, li, td, th, h1, h2, h3, h4, a, summary, figcaption, figcaption *, pre, pre *";
+  for (const e of body.querySelectorAll(texts)) {
+    const own = [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim());
+    if (own && shown(e) && !e.closest("svg, .headerlink, mjx-container"))
+      note(e, parse(getComputedStyle(e).color), ground(e), 4.5);
+  }
+  for (const svg of document.querySelectorAll(".rnnatomy-figure > svg")) {
+    const page = ground(svg), plain = getComputedStyle(svg).color;
+    const shapes = [...svg.querySelectorAll("path, rect, polygon, circle, ellipse")]
+      .filter(s => !s.closest("defs, clipPath") && getComputedStyle(s).fill !== "none");
+    const images = [...svg.querySelectorAll("image")].map(e => e.getBoundingClientRect());
+    for (const t of svg.querySelectorAll("text")) {
+      if (!t.textContent.trim() || !shown(t)) continue;
+      const box = t.getBoundingClientRect();
+      const x = box.x + box.width / 2, y = box.y + box.height / 2;
+      if (images.some(i => x > i.left && x < i.right && y > i.top && y < i.bottom)) continue;
+      let paper = page;
+      for (const s of shapes) {
+        if (!(s.compareDocumentPosition(t) & Node.DOCUMENT_POSITION_FOLLOWING)) break;
+        const at = new DOMPoint(x, y).matrixTransform(s.getScreenCTM().inverse());
+        if (!s.isPointInFill(at)) continue;
+        const style = getComputedStyle(s), fill = parse(style.fill);
+        fill[3] *= style.fillOpacity * style.opacity;
+        paper = over(fill, paper);
+      }
+      // No one colour has a contrast of 4.5 on both grounds: a label in the colour of its line
+      // is held to 3, the least for parts of a drawing; all other text to 4.5.
+      const ink = getComputedStyle(t).fill;
+      note(t, parse(ink), paper, ink === plain ? 4.5 : 3);
+    }
+  }
+  return { ground: luminance(ground(body)), faint: [...new Set(faint)].slice(0, 12) };
+}"""
+
+
+def settle(page):
+    """Waits until the mathematics of a page is set."""
+    page.evaluate("() => window.MathJax?.startup?.promise?.then(() => {})")
+
+
+def choose_theme(page, theme):
+    page.evaluate(
+        "theme => Object.assign(document.documentElement.dataset, { theme, mode: theme })", theme
+    )
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => setTimeout(done, 0)))")
+
+
+def listen(page):
+    messages, requests, failures = [], [], []
+    page.on(
+        "console",
+        lambda m: m.type in ("warning", "error") and messages.append(f"{m.type}: {m.text}"),
+    )
+    page.on("pageerror", lambda error: messages.append(f"error: {error}"))
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("requestfailed", lambda request: failures.append(request.url))
+    return messages, requests, failures
+
+
+def look(browser, name):
+    context = browser.new_context(
+        viewport={"width": 1400, "height": 900}, color_scheme="light", reduced_motion="reduce"
+    )
+    page = context.new_page()
+    messages, requests, failures = listen(page)
+    page.goto((SITE / name).as_uri())
+    settle(page)
+    # colours are measured as they rest, not on their way from one theme to the other
+    page.add_style_tag(content="* { transition: none !important; animation: none !important }")
+    facts, overflow, ground, faint = page.evaluate(FACTS), {}, {}, {}
+    for theme in THEMES:
+        page.set_viewport_size({"width": 1400, "height": 900})
+        choose_theme(page, theme)
+        colours = page.evaluate(CONTRAST)
+        ground[theme], faint[theme] = colours["ground"], colours["faint"]
+        page.set_viewport_size({"width": NARROW, "height": 900})
+        overflow[theme] = page.evaluate(OVERFLOW)
+    context.close()
+    return Visit(messages, requests, failures, facts, overflow, ground, faint)
+
+
+# --- Fixtures ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def site():
+    if not PAGES:
+        pytest.fail(f"no site in {SITE}: run `make test`, which builds it first", pytrace=False)
+    return SITE
+
+
+@pytest.fixture(scope="module")
+def browser(site):
+    names = ("chromium", "chromium-browser", "google-chrome")
+    path = next(filter(None, map(shutil.which, names)), None)
+    # closed with the module: while Playwright runs, nothing else can start an event loop
+    with sync_playwright() as playwright:
+        try:
+            started = playwright.chromium.launch(
+                executable_path=path, args=["--no-sandbox", "--disable-gpu", "--disable-quic"]
+            )
+        except Error:
+            if path:
+                raise
+            sentence = "no browser: install Chromium, or run `playwright install chromium`"
+            if os.environ.get("CI") == "true":
+                pytest.fail(sentence, pytrace=False)
+            pytest.skip(sentence)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module", params=PAGES or ["index.html"])
+def name(request, site):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def visit(browser, name):
+    return look(browser, name)
+
+
+# --- Every page, in the browser ---------------------------------------------------------------
+
+
+def test_opens_without_a_message(visit):
+    assert visit.messages == []
+
+
+def test_asks_for_nothing_outside_the_site(visit):
+    inside = SITE.as_uri() + "/"
+    assert [url for url in visit.requests if not url.startswith((inside, "data:", "blob:"))] == []
+    assert visit.failures == []
+
+
+def test_has_one_heading_of_first_level(visit):
+    # inside the article: the theme keeps a second one for paper
+    assert len(visit.facts["headings"]) == 1, visit.facts["headings"]
+
+
+def test_pictures_are_described(visit):
+    assert visit.facts["imagesWithoutAlt"] == []
+    assert visit.facts["unnamedDrawings"] == []
+
+
+def test_figures_have_a_numbered_caption(visit):
+    assert visit.facts["drawingsOutsideFigures"] == 0
+    captions = dict(visit.facts["captions"])
+    assert {k: v for k, v in captions.items() if not re.match(r"Figure [\d.]+ \S", v)} == {}
+
+
+def test_ids_are_unique(visit):
+    assert [key for key, times in Counter(visit.facts["ids"]).items() if times > 1] == []
+
+
+def test_mathematics_is_set(visit):
+    assert visit.facts["mathsNotSet"] == []
+    assert visit.facts["mathsErrors"] == []
+    assert visit.facts["rawMaths"] == []
+
+
+def test_no_cell_failed(visit):
+    assert visit.facts["broken"] == []
+    assert visit.facts["tracebacks"] == []
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_fits_a_narrow_screen(visit, theme):
+    assert visit.overflow[theme] == []
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_text_can_be_read(visit, theme):
+    luminance = visit.ground[theme]
+    assert luminance < 0.03 if theme == "dark" else luminance > 0.9
+    assert visit.faint[theme] == []
+
+
+# --- Links, from the files --------------------------------------------------------------------
+
+
+def broken_links(name):
+    addresses = [tag["href"] for tag in soup(name).find_all(href=True)]
+    addresses += [tag["src"] for tag in soup(name).find_all(src=True)]
+    for address in addresses:
+        parts = urlsplit(address)
+        if parts.scheme or parts.netloc or address == "#":
+            continue
+        path, anchor = urldefrag(address.replace(f"?{parts.query}", "") if parts.query else address)
+        target = SITE / unquote(path or name)
+        if not target.is_file() or not target.resolve().is_relative_to(SITE):
+            yield address
+        elif anchor and target.suffix == ".html":
+            page = soup(target.relative_to(SITE).as_posix())
+            if page.find(id=unquote(anchor)) is None:
+                yield address
+
+
+@pytest.mark.parametrize("file", FILES or ["index.html"])
+def test_links_lead_somewhere(site, file):
+    assert sorted(set(broken_links(file))) == []
+
+
+def test_start_page_exists(site):
+    assert (site / "index.html").is_file()
+
+
+# --- Search, from the file system -------------------------------------------------------------
+
+
+def test_search_finds_a_heading(browser, site):
+    chapter = next(name for name in PAGES if name not in ("search.html", "genindex.html"))
+    title = re.sub(r"[^A-Za-z ]", " ", soup(chapter).find("article").find("h1").get_text())
+    word = max(title.split(), key=len).lower()
+    context = browser.new_context()
+    page = context.new_page()
+    messages, _, failures = listen(page)
+    page.goto((site / "search.html").as_uri() + f"?q={word}")
+    page.wait_for_selector("#search-results li a", timeout=10_000)
+    found = page.eval_on_selector_all("#search-results li a", "links => links.map(a => a.href)")
+    page.wait_for_timeout(300)  # whatever else the page would ask for
+    context.close()
+    assert any(f"/{chapter}" in url for url in found), found
+    assert (messages, failures) == ([], [])
