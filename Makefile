@@ -49,7 +49,7 @@ build/chapters/%.ipynb: book/%.ipynb $(LIBRARY) $(RESULTS) build/data $(READY)
 build/chapters/$(LAST).ipynb: $(FULL)
 
 build/site/index.html: $(FULL) build/chapters/$(LAST).ipynb $(PAGES)
-	@$(PY) -m rnnatomy.chapters site build/chapters build/site
+	@$(PY) -m rnnatomy.site build build/chapters build/site
 
 quick: build/site-quick/index.html  ## the same site with quick parameters: build/site-quick/index.html
 	@echo "The quick book: $(CURDIR)/build/site-quick/index.html"
@@ -60,7 +60,7 @@ build/quick/%.ipynb: book/%.ipynb $(LIBRARY) $(RESULTS) $(READY)
 build/quick/$(LAST).ipynb: $(QUICK)
 
 build/site-quick/index.html: $(QUICK) build/quick/$(LAST).ipynb $(PAGES)
-	@$(PY) -m rnnatomy.chapters site build/quick build/site-quick --strict
+	@$(PY) -m rnnatomy.site build build/quick build/site-quick --strict
 
 test: $(READY) quick  ## all tests: library, chapters, golden outputs, site in a browser
 	@$(PY) -m pytest
@@ -72,7 +72,7 @@ results: $(READY)  ## run the studies anew and publish them in results/ (about 1
 	@$(PY) -m rnnatomy.studies mnist
 
 picture: build/chapters/intro.ipynb  ## write the picture of the README anew
-	@$(PY) -m rnnatomy.chapters picture $< book/images/headline
+	@$(PY) -m rnnatomy.site picture $< book/images/headline
 
 bench: $(READY)  ## time the library side by side with its peers
 	@$(PY) benchmarks/training.py

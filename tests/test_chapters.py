@@ -11,7 +11,7 @@ import papermill
 import pytest
 from golden import COMPARED, compared, prepare
 
-from rnnatomy import chapters, runs
+from rnnatomy import chapters, runs, site
 
 
 def run(*words, cwd=None, **settings):
@@ -119,23 +119,23 @@ def test_a_failing_chapter_leaves_the_earlier_output(tmp_path, monkeypatch):
 
 
 def test_a_page_with_an_error_is_not_published(tmp_path, monkeypatch):
-    monkeypatch.setattr(chapters, "BUILD", tmp_path)
+    monkeypatch.setattr(site, "BUILD", tmp_path)
     cell = nbformat.v4.new_code_cell("1 / 0", outputs=[])
     cell.outputs = [nbformat.v4.new_output("error", ename="E", evalue="", traceback=[])]
     for name in chapters.NOTEBOOKS:
         nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / f"{name}.ipynb")
-    site = tmp_path / "site"
-    site.mkdir()
-    (site / "index.html").write_text("earlier")
-    with pytest.raises(chapters.SiteError, match="holds an error"):
-        chapters.build_site(tmp_path, site)
-    assert (site / "index.html").read_text() == "earlier"
+    folder = tmp_path / "site"
+    folder.mkdir()
+    (folder / "index.html").write_text("earlier")
+    with pytest.raises(site.SiteError, match="holds an error"):
+        site.build_site(tmp_path, folder)
+    assert (folder / "index.html").read_text() == "earlier"
 
 
 def test_a_missing_chapter_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(chapters, "BUILD", tmp_path)
-    with pytest.raises(chapters.SiteError, match=r"intro\.ipynb is missing"):
-        chapters.build_site(tmp_path, tmp_path / "site")
+    monkeypatch.setattr(site, "BUILD", tmp_path)
+    with pytest.raises(site.SiteError, match=r"intro\.ipynb is missing"):
+        site.build_site(tmp_path, tmp_path / "site")
 
 
 def test_out_of_reach_is_said_once_with_what_is_done_instead(tmp_path):

@@ -1,3 +1,4 @@
+import contextlib
 import functools
 import gzip
 import hashlib
@@ -296,16 +297,13 @@ def answering(monkeypatch):
 
     def start(answer):
         def serve():
-            while True:
-                try:
-                    caller, _ = listener.accept()
-                except OSError:
-                    return
-                with caller:
-                    caller.settimeout(15)
-                    caller.sendall(answer)
-                    while caller.recv(1000):
-                        pass
+            with contextlib.suppress(OSError):
+                while True:
+                    with listener.accept()[0] as caller:
+                        caller.settimeout(15)
+                        caller.sendall(answer)
+                        while caller.recv(1000):
+                            pass
 
         infos = {f"http://127.0.0.1:{listener.getsockname()[1]}/{name}": None for name in NAMES}
         monkeypatch.setattr(datasets, "_url_infos", lambda: infos)

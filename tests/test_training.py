@@ -104,7 +104,7 @@ def test_an_epoch_takes_no_sample_twice_and_leaves_others_out_than_the_next():
     def mask(model, batch):
         return batch.sum() + 0 * model.w[0]
 
-    powers = 2.0 ** jnp.arange(20)
+    powers = 2.0 ** np.arange(20, dtype=np.float32)
     fitted = training.fit_ensemble(Line, mask, powers, QUICK._replace(epochs=6), KEYS)
     masks = (2 * fitted.history["loss"]).astype(int)  # two steps of eight samples
     assert {bin(mask).count("1") for mask in masks.flat} == {16}

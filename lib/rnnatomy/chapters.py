@@ -1,4 +1,4 @@
-"""Chapters: their parameters, running them with papermill, and building the site from them.
+"""Chapters: their parameters, what they say of themselves, and running them with papermill.
 
 The comment behind each line of a chapter's parameters cell says what is allowed, and is enforced:
 
@@ -12,18 +12,14 @@ Run as a command: ``python -m rnnatomy.chapters --help``.
 
 import argparse
 import ast
-import json
 import logging
 import os
-import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from html import escape
-from importlib.metadata import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,10 +35,6 @@ NOTEBOOKS = ("intro", "training", "readout", "cutoffs", "reproducibility")
 
 class ParameterError(ValueError):
     """A chapter was given a parameter that it does not have, or a value that is not allowed."""
-
-
-class SiteError(RuntimeError):
-    """The site cannot be built; the message says why, and the site of before still stands."""
 
 
 class Parameter(NamedTuple):
@@ -258,13 +250,16 @@ def run_chapter(chapter: str, given: Mapping[str, Any], output: Path, quick: boo
     logger = logging.getLogger("papermill")
     logger.setLevel(logging.INFO)
     logger.addHandler(progress)
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".") as aside:
+    with (
+        tempfile.TemporaryDirectory(dir=output.parent, prefix=".") as aside,
+        tempfile.TemporaryDirectory() as sockets,
+    ):
         path = Path(aside) / f"{chapter}.ipynb"
+        local = {"KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"}}
         try:
             papermill.execute_notebook(
                 str(BOOK / f"{chapter}.ipynb"), str(path), values, cwd=str(BOOK),
-                progress_bar=False, log_output=True, stdout_file=progress,
-                config=Config({"KernelManager": {"transport": "ipc"}}),
+                progress_bar=False, log_output=True, stdout_file=progress, config=Config(local),
             )  # fmt: skip
         finally:
             logger.removeHandler(progress)
@@ -295,88 +290,6 @@ class _Progress(logging.Handler):
                 print(f"[{self.chapter}] {elapsed:4.0f} s  {line}", flush=True)
 
 
-# The site
-
-
-def build_site(executed: Path, site: Path, strict: bool = False) -> None:
-    """Render the book into a site; the old site stands until the new one is whole.
-
-    Args:
-        executed: folder with the executed chapters.
-        site: folder of the site.
-        strict: whether a warning stops the build.
-
-    Raises:
-        SiteError: if a chapter is missing or holds an error, or the rendering fails.
-    """
-    staged = BUILD / f"staged-{site.name}"
-    shutil.rmtree(staged, ignore_errors=True)
-    shutil.copytree(BOOK, staged, ignore=shutil.ignore_patterns("*.ipynb", ".*"))
-    for chapter in NOTEBOOKS:
-        shutil.copy(_without_errors(executed / f"{chapter}.ipynb"), staged)
-    for name in ("_config.yml", "_toc.yml"):
-        shutil.copy(runs.ROOT / name, staged)
-    (staged / "_extra" / "mathjax").mkdir(parents=True)
-    shutil.copy(_mathjax(), staged / "_extra" / "mathjax")
-    program = str(Path(sys.executable).with_name("jupyter-book"))
-    words = [program, "build", str(staged), "--all", "-n", "--keep-going"]
-    words += ["-W"] if strict else []
-    log = BUILD / f"{site.name}.log"
-    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    log.write_text(done.stdout)
-    html = staged / "_build" / "html"
-    if done.returncode or not (html / "index.html").is_file():
-        lines = [line for line in done.stdout.splitlines() if "WARNING" in line or "ERROR" in line]
-        raise SiteError("\n".join([f"the site was not built; the log is {log}", *lines[:20]]))
-    old = BUILD / f".old-{site.name}"
-    shutil.rmtree(old, ignore_errors=True)
-    if site.exists():
-        site.rename(old)
-    html.rename(site)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _without_errors(path: Path) -> Path:
-    if not path.is_file():
-        raise SiteError(
-            f"{path} is missing: run the chapter first (make chapter NAME={path.stem})."
-        )
-    for cell in nbformat.read(path, as_version=4).cells:
-        if any(output.output_type == "error" for output in cell.get("outputs", [])):
-            raise SiteError(f"{path} holds an error: a page with an error is not published.")
-    return path
-
-
-def _mathjax() -> Path:
-    found = [f for f in files("sphinx-mathjax-offline") or [] if f.name == "tex-svg.js"]
-    return Path(str(found[0].locate()))
-
-
-def save_picture(chapter: Path, stem: Path) -> None:
-    """Write the first figure of an executed chapter as two SVG files, for a README.
-
-    Args:
-        chapter: the executed notebook.
-        stem: such as ``book/images/headline``; gets ``-light.svg`` and ``-dark.svg`` appended.
-
-    Raises:
-        SiteError: if the chapter shows no figure.
-    """
-    pages = [
-        output["data"].get("text/html", "")
-        for cell in nbformat.read(chapter, as_version=4).cells
-        for output in cell.get("outputs", [])
-        if "data" in output
-    ]
-    found = next((page for page in pages if "<svg" in page), None)
-    if found is None:
-        raise SiteError(f"{chapter} shows no figure: run the chapter again.")
-    svg = found[found.index("<svg") : found.rindex("</svg>") + 6]
-    for theme, ink in {"light": "#1f2328", "dark": "#e6edf3"}.items():
-        path = stem.with_name(f"{stem.name}-{theme}.svg")
-        runs.write(path, svg.replace("currentColor", ink).encode())
-
-
 # The command
 
 
@@ -396,18 +309,8 @@ def find_data(path: Path) -> None:
         path.write_text(name)
 
 
-def durations(executed: Path) -> dict[str, float]:
-    """Return the wall time of each executed chapter, in seconds, by name."""
-    found = {}
-    for chapter in NOTEBOOKS:
-        path = executed / f"{chapter}.ipynb"
-        if path.is_file():
-            found[chapter] = json.loads(path.read_text())["metadata"]["papermill"]["duration"]
-    return found
-
-
 def main() -> None:
-    """Run one of the commands: data, run, site."""
+    """Run one of the commands: data, run."""
     parser = argparse.ArgumentParser(prog="python -m rnnatomy.chapters", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     data = commands.add_parser("data", help="find out which data there are, and note it in a file")
@@ -418,23 +321,10 @@ def main() -> None:
     run.add_argument("--quick", action="store_true", help="with the chapter's quick parameters")
     run.add_argument("--data", type=Path, help="file that notes which data there are")
     run.add_argument("--output", type=Path, help="folder of the executed chapter")
-    site = commands.add_parser("site", help="render the executed chapters into a site")
-    site.add_argument("executed", type=Path)
-    site.add_argument("site", type=Path)
-    site.add_argument("--strict", action="store_true", help="stop at a warning")
-    picture = commands.add_parser("picture", help="write a chapter's first figure as SVG files")
-    picture.add_argument("chapter", type=Path)
-    picture.add_argument("stem", type=Path)
     options = parser.parse_args()
-    actions = {
-        "data": _command_data,
-        "run": _command_run,
-        "site": _command_site,
-        "picture": lambda options: save_picture(options.chapter, options.stem),
-    }
     try:
-        actions[options.command](options)
-    except (ParameterError, SiteError, datasets.DataError, runs.RunError) as error:
+        {"data": _command_data, "run": _command_run}[options.command](options)
+    except (ParameterError, datasets.DataError, runs.RunError) as error:
         sys.exit(f"error: {error}")
 
 
@@ -464,14 +354,6 @@ def _value(text: str) -> Any:
         return ast.literal_eval(text)
     except (SyntaxError, ValueError):
         return text
-
-
-def _command_site(options: argparse.Namespace) -> None:
-    build_site(options.executed.resolve(), options.site.resolve(), options.strict)
-    print("Chapters:")
-    for chapter, seconds in durations(options.executed).items():
-        print(f"  {chapter:16s} {seconds:5.0f} s")
-    print(f"The site: {options.site.resolve() / 'index.html'}")
 
 
 if __name__ == "__main__":

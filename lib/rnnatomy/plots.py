@@ -131,7 +131,7 @@ def panel_letters(axes: Sequence[Axes]) -> None:
 
 def seeds(
     ax: Axes,
-    x: Sequence[float] | np.ndarray,
+    x: Sequence[Any] | np.ndarray,
     values: Float[np.ndarray, "seed point"],
     colour: str = _INK,
     **options: Any,
