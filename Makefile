@@ -33,8 +33,7 @@ $(READY): requirements.txt pyproject.toml
 	@echo "Setting up $(VENV) (once, about two minutes)"
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
-	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . \
-	  || $(PY) -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
 book: build/site/index.html  ## run the chapters and build the site: build/site/index.html

@@ -56,7 +56,7 @@ def train_classifiers(
     """
     keys = jax.vmap(jax.random.key)(np.asarray(seeds))
     validation = tuple(jnp.asarray(part) for part in data.validation)
-    tag = f"{label}-{hidden}-{seeds[0]}-{seeds[-1]}-{len(seeds)}-{recipe.epochs}"
+    tag = f"{label}-{hidden}-{seeds[0]}-{seeds[-1]}-{recipe.epochs}-{recipe.learning_rate}"
     checkpoint = runs.ROOT / "build" / "checkpoints" / f"{tag}.safetensors"
     fitted = training.fit_ensemble(
         classifier(data, hidden),

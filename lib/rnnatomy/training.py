@@ -1,5 +1,6 @@
 """Fitting networks: one compiled call per epoch, many seeds as one computation, exact resume."""
 
+import hashlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -131,7 +132,7 @@ def fit_ensemble(
     optimiser = one_cycle(recipe, recipe.epochs * (samples // recipe.batch))
     parameters = jax.jit(jax.vmap(lambda key: nnx.state(create(key))))(keys)
     state = (parameters, jax.vmap(optimiser.init)(parameters))
-    identity = _identity(recipe, keys, samples)
+    identity = _identity(recipe, keys, train)
     history: list[Metrics] = []
     if checkpoint is not None and checkpoint.exists():
         state, history = runs.load_checkpoint(checkpoint, state, identity)
@@ -253,9 +254,12 @@ def _check_recipe(recipe: Recipe, samples: int) -> None:
         raise ValueError(f"{recipe}: learning_rate and clip are above 0, weight_decay at least 0.")
 
 
-def _identity(recipe: Recipe, keys: Key[Array, " seed"], samples: int) -> dict[str, Any]:
+def _identity(recipe: Recipe, keys: Key[Array, " seed"], train: Any) -> dict[str, Any]:
     seeds = np.asarray(jax.random.key_data(keys)).tolist()
-    return {"recipe": recipe._asdict(), "keys": seeds, "samples": samples}
+    digest = hashlib.sha256()
+    for leaf in jax.tree.leaves(train):
+        digest.update(np.ascontiguousarray(leaf).tobytes())
+    return {"recipe": recipe._asdict(), "keys": seeds, "data": digest.hexdigest()}
 
 
 def _not_finite(epoch: int, losses: np.ndarray, checkpoint: Path | None) -> str:
