@@ -501,3 +501,16 @@ def test_a_bad_real_file_is_named(mnist_files, tmp_path, damage):
     change(tmp_path)
     with pytest.raises(datasets.DataError, match=message):
         datasets.check_idx_files(tmp_path)
+
+
+def test_a_download_that_tfds_gives_up_on_counts_as_out_of_reach(offline, monkeypatch, tmp_path):
+    class GivesUp:
+        def download_and_prepare(self, **_):
+            raise RuntimeError("tried ten times")
+
+    monkeypatch.setattr(datasets, "_check_reachable", lambda: None)
+    monkeypatch.setattr(datasets, "_builder", lambda root: GivesUp())
+    monkeypatch.setattr(datasets, "find_spec", lambda name: object())
+    with pytest.raises(datasets.DataUnavailable, match=r"out of reach.*tried ten times"):
+        datasets.mnist()
+    assert [p for p in datasets.tfds_folder().rglob("*") if p.is_file()] == []

@@ -164,3 +164,8 @@ def test_a_direction_out_of_range_is_refused(direction):
 def test_a_repeated_direction_is_refused():
     with pytest.raises(ValueError, match=r"\[2, 2\] repeat a number"):
         svd.select(svd.svd(np.eye(3)), [2, 2])
+
+
+def test_energy_of_a_zero_matrix_is_refused():
+    with pytest.raises(ValueError, match="all singular values are zero"):
+        svd.energy(svd.svd(np.zeros((3, 4))))

@@ -309,6 +309,9 @@ checkpoint, result = map(Path, sys.argv[1:3])
 epochs, kill_after, kill_in_write = map(int, sys.argv[3:])
 
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background
+
+
 def kill(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 

@@ -96,5 +96,6 @@ def _check(parts: SVD, bias: np.ndarray, states: np.ndarray, labels: np.ndarray)
             f"bias has shape {bias.shape} and labels {labels.shape}: "
             f"give ({classes},) and ({len(states)},)."
         )
-    if not np.isfinite(states).all():
-        raise ValueError("the states hold NaN or infinity: give finite numbers.")
+    for name, array in {"states": states, "bias": bias}.items():
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name}: NaN or infinity is not allowed; give finite numbers.")

@@ -330,7 +330,7 @@ def _read_tfds(folder: Path | None) -> Arrays:
         rows = tfds_order(split, count)
         images = np.empty((count, 28, 28), np.uint8)
         labels = np.empty(count, np.uint8)
-        for row, example in zip(rows, source, strict=True):
+        for row, example in zip(rows, source.__getitems__(range(count)), strict=True):
             images[row], labels[row] = example["image"][..., 0], example["label"]
         arrays |= {f"{split}_images": images, f"{split}_labels": labels}
     return arrays
@@ -345,9 +345,16 @@ def _prepare_tfds(root: Path, folder: Path | None) -> None:
     tfds.disable_progress_bar()
     config = tfds.download.DownloadConfig(manual_dir=folder)
     try:
-        _builder(aside).download_and_prepare(
-            download_dir=aside / "downloads", download_config=config
-        )
+        try:
+            _builder(aside).download_and_prepare(
+                download_dir=aside / "downloads", download_config=config
+            )
+        except Exception as error:  # TFDS's downloads fail in many ways
+            if folder is None:
+                raise DataUnavailable(
+                    _out_of_reach(tfds.image_classification.MNIST.URL, error)
+                ) from error
+            raise
         _prepared(root).parent.mkdir(exist_ok=True)
         try:
             _prepared(aside).rename(_prepared(root))

@@ -101,8 +101,14 @@ def compose(parts: SVD) -> Float[np.ndarray, "class hidden"]:
 
 
 def energy(parts: SVD) -> Float[np.ndarray, " mode"]:
-    """Return the share of each direction in the sum of squares, a fraction; they sum to 1."""
+    """Return the share of each direction in the sum of squares, a fraction; they sum to 1.
+
+    Raises:
+        ValueError: if all singular values are zero.
+    """
     squares = parts.s**2
+    if not squares.any():
+        raise ValueError("all singular values are zero: there is no energy to share out.")
     return squares / squares.sum()
 
 
