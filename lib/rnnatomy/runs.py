@@ -140,7 +140,8 @@ def find_run(name: str) -> Path:
     for folder in (ROOT / "build" / "runs" / name, ROOT / "results" / name, Path(name)):
         if (folder / "run.json").is_file():
             return folder
-    known = ", ".join(published()) or "none"
+    made = sorted(path.parent.name for path in (ROOT / "build" / "runs").glob("*/run.json"))
+    known = ", ".join([*published(), *made]) or "none"
     raise RunError(
         f"run {name!r} is missing: choose one of {known}, or the path of a run's folder."
     )
