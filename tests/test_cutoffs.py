@@ -1,7 +1,9 @@
+from itertools import permutations
+
 import numpy as np
 import pytest
 
-from rnnatomy import cutoffs, svd
+from rnnatomy import cutoffs, runs, svd
 
 
 def random_case(seed=0, classes=4, hidden=6, samples=50):
@@ -89,3 +91,106 @@ BAD = {
 def test_bad_input_has_its_own_error(as_users, given, message):
     with pytest.raises(ValueError, match=message):
         cutoffs.cutoffs(svd.svd(W), *given)
+
+
+def bits(subset, modes=4):
+    return [k for k in range(modes) if subset >> k & 1]
+
+
+@pytest.mark.parametrize("batch", [1, 7, 50, 500])
+def test_every_cutoff_equals_a_loop_over_the_subsets(batch):
+    W, *rest = random_case()
+    found = cutoffs.every_cutoff(svd.svd(W), *rest, batch=batch)
+    expected = [by_hand(W, *rest, bits(subset)) for subset in range(16)]
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_every_cutoff_takes_labels_in_any_order_and_classes_of_any_size():
+    W, bias, states, _ = random_case(1)
+    labels = np.random.default_rng(2).permutation([0] * 3 + [1] * 30 + [2] * 1 + [3] * 16)
+    found = cutoffs.every_cutoff(svd.svd(W), bias, states, labels)
+    np.testing.assert_array_equal(found[11], by_hand(W, bias, states, labels, bits(11)))
+
+
+def test_every_cutoff_holds_the_nested_and_the_single_ones():
+    run = runs.load_run("mnist-0")
+    given = svd.svd(run.readout), run.bias, run.states, run.labels
+    table, few = cutoffs.every_cutoff(*given), cutoffs.cutoffs(*given)
+    assert table.shape == (1024, 10)
+    one_image = 1.001 / np.bincount(run.labels).min()
+    nested, single = [2**r - 1 for r in range(11)], [1023 - 2**k for k in range(10)]
+    np.testing.assert_allclose(table[nested], few.nested, atol=one_image)
+    np.testing.assert_allclose(table[single], few.single, atol=one_image)
+
+
+def test_a_tie_goes_to_the_class_with_the_lower_number():
+    W, _, states, labels = random_case()
+    found = cutoffs.every_cutoff(svd.svd(W), np.zeros(4), states, labels)
+    np.testing.assert_array_equal(found[0], [1, 0, 0, 0])
+
+
+def test_too_many_directions_are_refused_with_a_way_out():
+    W, bias, states, labels = random_case(classes=13, hidden=20)
+    with pytest.raises(ValueError, match=r"2\^13 cutoffs.*at most 12.*cutoffs\(\)"):
+        cutoffs.every_cutoff(svd.svd(W), bias, states, labels)
+
+
+def some_recalls(modes=4, classes=3):
+    return np.random.default_rng(0).random((2**modes, classes))
+
+
+def test_shapley_values_are_the_mean_gain_over_all_orders():
+    recalls = some_recalls()
+    gains = np.zeros((4, 3))
+    for order in permutations(range(4)):
+        subset = 0
+        for k in order:
+            gains[k] += recalls[subset | 1 << k] - recalls[subset]
+            subset |= 1 << k
+    np.testing.assert_allclose(cutoffs.shapley(recalls), gains / 24)
+
+
+def test_shapley_values_sum_to_full_minus_empty():
+    recalls = some_recalls(modes=10)
+    np.testing.assert_allclose(cutoffs.shapley(recalls).sum(axis=0), recalls[-1] - recalls[0])
+
+
+def test_a_direction_that_changes_nothing_is_worth_nothing():
+    recalls = some_recalls()[np.arange(16) & ~0b0100]
+    assert np.abs(cutoffs.shapley(recalls)[2]).max() < 1e-12
+
+
+def test_a_planted_direction_is_worth_its_class(planted):
+    table = cutoffs.every_cutoff(svd.svd(planted.readout), *planted[1:])
+    values = cutoffs.shapley(table)
+    np.testing.assert_allclose(values[1:, 1:], np.eye(4), atol=1e-12)
+
+
+def test_interactions_are_the_mean_joint_gain_of_a_pair():
+    recalls = some_recalls(modes=3)
+    found = cutoffs.interactions(recalls)
+    v = recalls
+    alone = v[0b011] - v[0b001] - v[0b010] + v[0]
+    beside = v[0b111] - v[0b101] - v[0b110] + v[0b100]
+    np.testing.assert_allclose(found[0, 1], (alone + beside) / 2)
+    np.testing.assert_array_equal(found, found.transpose(1, 0, 2))
+    assert not found[[0, 1, 2], [0, 1, 2]].any()
+
+
+def test_directions_that_add_up_do_not_interact():
+    worth = np.array([0.1, 0.2, 0.4])
+    recalls = np.array([[sum(worth[bits(subset, 3)])] for subset in range(8)])
+    assert np.abs(cutoffs.interactions(recalls)).max() < 1e-12
+    np.testing.assert_allclose(cutoffs.shapley(recalls)[:, 0], worth)
+
+
+@pytest.mark.parametrize("function", [cutoffs.shapley, cutoffs.interactions])
+def test_a_table_that_is_not_one_row_a_subset_is_refused(function):
+    with pytest.raises(ValueError, match="7 rows are given"):
+        function(np.zeros((7, 2)))
+
+
+@pytest.mark.parametrize(("given", "message"), BAD.values(), ids=BAD)
+def test_bad_input_has_the_same_error_for_every_cutoff(as_users, given, message):
+    with pytest.raises(ValueError, match=message):
+        cutoffs.every_cutoff(svd.svd(W), *given)

@@ -185,9 +185,10 @@ def heat(
         for (row, column), value in np.ndenumerate(values):
             red, green, blue, _ = image.to_rgba(value)
             dark = 0.3 * red + 0.6 * green + 0.1 * blue < 0.5
+            word = format(value, text)
             ax.text(
-                column, row, format(value, text), ha="center", va="center", fontsize=8,
-                color="white" if dark else "black",
+                column, row, word.lstrip("-") if float(word) == 0 else word, fontsize=8,
+                ha="center", va="center", color="white" if dark else "black",
             )  # fmt: skip
     return ax
 
