@@ -260,6 +260,7 @@ def run_chapter(chapter: str, given: Mapping[str, Any], output: Path, quick: boo
             papermill.execute_notebook(
                 str(BOOK / f"{chapter}.ipynb"), str(path), values, cwd=str(BOOK),
                 progress_bar=False, log_output=True, stdout_file=progress, config=Config(local),
+                extra_arguments=["--log-level=50"],
             )  # fmt: skip
         finally:
             logger.removeHandler(progress)
