@@ -74,7 +74,7 @@ picture: build/chapters/intro.ipynb  ## write the picture of the README anew
 	@$(PY) -m rnnatomy.site picture $< book/images/headline
 
 bench: $(READY)  ## time the library side by side with its peers
-	@$(PY) benchmarks/training.py
+	@$(PY) benchmarks/library.py
 
 lint: $(READY)  ## style and types
 	@$(VENV)/bin/ruff check .
