@@ -37,6 +37,7 @@ $(READY): requirements.txt pyproject.toml
 	@touch $@
 
 book: build/site/index.html  ## run the chapters and build the site: build/site/index.html
+	@echo "Trained here on: $$(cat build/data)"
 	@echo "The book: $(CURDIR)/build/site/index.html"
 
 build/data: FORCE | $(READY)
