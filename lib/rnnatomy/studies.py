@@ -106,14 +106,11 @@ def describe(
         states=states,
         labels=labels,
     )
-
-    def logits(states: np.ndarray) -> np.ndarray:
-        return states @ run.readout.T + run.bias
-
-    recall = cutoffs.recall(logits(states), labels)
-    stored = cutoffs.recall(logits(runs.dequantise(runs.quantise(states))), labels)
+    as_stored = run._replace(states=runs.dequantise(runs.quantise(states)))
+    recall = cutoffs.recall(run.logits, labels)
+    stored = cutoffs.recall(as_stored.logits, labels)
     run.metrics.update(
-        test_accuracy=float(np.mean(logits(states).argmax(axis=1) == labels)),
+        test_accuracy=float(np.mean(run.logits.argmax(axis=1) == labels)),
         test_recall=recall.tolist(),
         stored_recall_error=float(np.abs(recall - stored).max()),
     )
