@@ -6,7 +6,7 @@ PY     := $(VENV)/bin/python
 READY  := $(VENV)/ready
 
 LIBRARY  := $(wildcard lib/rnnatomy/*.py)
-RESULTS  := $(wildcard results/*/run.json)
+RESULTS  := $(wildcard results/*/*.json)
 PAGES    := $(shell find book -type f ! -name '*.ipynb' ! -path '*/.*') _config.yml _toc.yml
 CHAPTERS := intro training readout cutoffs
 # reports on the other chapters, so it runs when they have run
@@ -68,8 +68,9 @@ test: $(READY) quick  ## all tests: library, chapters, golden outputs, site in a
 golden: $(READY)  ## write the golden outputs anew, after a wanted change of a chapter
 	@$(PY) tests/golden.py write
 
-results: $(READY)  ## run the studies anew and publish them in results/ (about 15 minutes on two cores)
+results: $(READY)  ## run the studies anew and publish them in results/ (about an hour and a half on two cores)
 	@$(PY) -m rnnatomy.studies mnist
+	@$(PY) -m rnnatomy.studies hundred
 
 picture: build/chapters/intro.ipynb  ## write the picture of the README anew
 	@$(PY) -m rnnatomy.site picture $< book/images/headline

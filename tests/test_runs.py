@@ -128,15 +128,15 @@ DAMAGE = {
     ),
     "a list for a manifest": (
         lambda folder: (folder / "run.json").write_text("[1]"),
-        "run.json is not the manifest of a run of format 1",
+        "run.json is not a manifest of format 1",
     ),
     "a foreign manifest": (
         lambda folder: (folder / "run.json").write_text('{"format": 1, "sha256": {}}'),
-        "run.json is not the manifest of a run of format 1",
+        "run.json is not a manifest of format 1",
     ),
     "a later format": (
         lambda folder: (folder / "run.json").write_text('{"format": 2, "sha256": {}}'),
-        "run.json is not the manifest of a run of format 1",
+        "run.json is not a manifest of format 1",
     ),
 }
 

@@ -103,6 +103,20 @@ def every_cutoff(
     return np.asarray(hits, np.float64) / counts
 
 
+def single_and_nested(recalls: Float[np.ndarray, "subset class"]) -> Cutoffs:
+    """Pick the single and the nested cutoffs out of all.
+
+    Args:
+        recalls: one row per subset, as from ``every_cutoff``.
+
+    Raises:
+        ValueError: if the number of rows is not a power of two.
+    """
+    modes, _ = _subsets(recalls)
+    bits = 1 << np.arange(modes + 1)
+    return Cutoffs(recalls[-1], recalls[bits - 1], recalls[len(recalls) - 1 - bits[:-1]])
+
+
 def shapley(
     recalls: Float[np.ndarray, "subset class"],
 ) -> Float[np.ndarray, "mode class"]:

@@ -39,6 +39,20 @@ class RunError(Exception):
     """A run is missing, damaged or of another kind; the message says which, and what to do."""
 
 
+class Study(NamedTuple):
+    """What a study found out about many networks.
+
+    Attributes:
+        name: the folder's name, such as "hundred".
+        arrays: by name, with a leading seed axis where there is one row per network.
+        provenance: as of a run.
+    """
+
+    name: str
+    arrays: Arrays
+    provenance: dict[str, Any]
+
+
 class Run(NamedTuple):
     """One trained network with everything needed to trust it.
 
@@ -78,23 +92,34 @@ class Run(NamedTuple):
 
 def save_run(folder: Path, run: Run) -> None:
     """Write a run into a folder; the folder counts as a run once its last file stands."""
-    folder.mkdir(parents=True, exist_ok=True)
-    manifest = folder / "run.json"
-    manifest.unlink(missing_ok=True)
-    files = {"parameters.safetensors": save(_contiguous(run.parameters))}
+    files = {"parameters.safetensors": run.parameters}
     if run.states is not None and run.labels is not None:
         stored = {"states": quantise(run.states), "labels": run.labels.astype(np.int8)}
-        files["states.safetensors"] = save(_contiguous(stored))
-    for name, content in files.items():
-        write(folder / name, content)
-    document = {
-        "format": FORMAT,
-        "kind": run.kind,
-        "metrics": run.metrics,
-        "provenance": run.provenance,
-        "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
-    }
-    write(manifest, (json.dumps(document, indent=1) + "\n").encode())
+        files["states.safetensors"] = stored
+    facts = {"kind": run.kind, "metrics": run.metrics, "provenance": run.provenance}
+    _save(folder / "run.json", files, facts)
+
+
+def save_study(folder: Path, study: Study) -> None:
+    """Write a study into a folder; it counts as one once its last file stands."""
+    files = {"arrays.safetensors": study.arrays}
+    _save(folder / "study.json", files, {"provenance": study.provenance})
+
+
+def load_study(name: str) -> Study:
+    """Load a published study by name, or any by the path of its folder.
+
+    Raises:
+        RunError: if there is no such study, or a file is damaged.
+    """
+    for folder in (ROOT / "results" / name, Path(name)):
+        if (folder / "study.json").is_file():
+            document, arrays = _load(folder / "study.json", {"provenance"})
+            return Study(folder.name, arrays["arrays.safetensors"], document["provenance"])
+    known = ", ".join(sorted(path.parent.name for path in (ROOT / "results").glob("*/study.json")))
+    raise RunError(
+        f"study {name!r} is missing: choose one of {known or 'none'}, or make it: make results."
+    )
 
 
 def load_run(name: str, kind: str = "LSTMClassifier") -> Run:
@@ -108,17 +133,11 @@ def load_run(name: str, kind: str = "LSTMClassifier") -> Run:
         RunError: if there is no such run, a file is damaged, or the run is of another kind.
     """
     folder = find_run(name)
-    document = _read_json(folder / "run.json")
-    fields = {"kind", "metrics", "provenance", "sha256"}
-    if document.get("format") != FORMAT or not fields <= document.keys():
-        raise RunError(f"{folder / 'run.json'} is not the manifest of a run of format {FORMAT}.")
+    document, arrays = _load(folder / "run.json", {"kind", "metrics", "provenance"})
     if document["kind"] != kind:
         raise RunError(
             f"run {name!r} holds a {document['kind']}, not a {kind}: choose another run."
         )
-    arrays = {
-        file: _read_checked(folder / file, digest) for file, digest in document["sha256"].items()
-    }
     stored = arrays.get("states.safetensors", {})
     return Run(
         name=folder.name,
@@ -256,6 +275,27 @@ def write(path: Path, content: bytes) -> None:
     except BaseException:
         Path(aside).unlink(missing_ok=True)
         raise
+
+
+def _save(manifest: Path, files: dict[str, Arrays], facts: dict[str, Any]) -> None:
+    """Write files of arrays, then the manifest that holds facts about them and their sha256."""
+    manifest.parent.mkdir(parents=True, exist_ok=True)
+    manifest.unlink(missing_ok=True)
+    contents = {name: save(_contiguous(arrays)) for name, arrays in files.items()}
+    for name, content in contents.items():
+        write(manifest.parent / name, content)
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    document = {"format": FORMAT, **facts, "sha256": digests}
+    write(manifest, (json.dumps(document, indent=1) + "\n").encode())
+
+
+def _load(manifest: Path, fields: set[str]) -> tuple[dict[str, Any], dict[str, Arrays]]:
+    """Read a manifest that must hold some fields, and the files of arrays that it names."""
+    document = _read_json(manifest)
+    if document.get("format") != FORMAT or not fields | {"sha256"} <= document.keys():
+        raise RunError(f"{manifest} is not a manifest of format {FORMAT}: restore it.")
+    digests = document["sha256"].items()
+    return document, {name: _read_checked(manifest.parent / name, d) for name, d in digests}
 
 
 def _contiguous(arrays: Arrays) -> Arrays:

@@ -6,24 +6,33 @@ interrupted goes on from its last finished epoch when it is started again.
 
 import argparse
 import sys
+import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
-from rnnatomy import cutoffs, datasets, models, runs, training
+from rnnatomy import cutoffs, datasets, ensembles, models, runs, svd, training
 
 HIDDEN = 128
+WHOLE = 2
+"""So many networks of the large study are published whole, each as a run."""
+GEOMETRY = 10_000
+"""Training samples on which the geometry of the classes is measured: the first of them."""
 
 RECIPES = {
     "mnist": training.Recipe(),
     "digits": training.Recipe(epochs=40, batch=32, learning_rate=4e-3),
+    "hundred": training.Recipe(epochs=3),
 }
-"""The recipe for each data set; MNIST's made the published networks."""
+"""The recipe of each data set, and of the study of a hundred networks, which are trained on MNIST
+for less long, so that two cores can make them all in about an hour."""
 
 
 def classifier(data: datasets.Dataset, hidden: int = HIDDEN) -> training.Create:
@@ -95,8 +104,7 @@ def describe(
     model: models.LSTMClassifier, data: datasets.Dataset, name: str, facts: dict
 ) -> runs.Run:
     """Measure a trained classifier on the test part and gather it into a run."""
-    inputs, labels = jnp.asarray(data.test.images), data.test.labels
-    states = np.asarray(training.predict(lambda x: model.states(x)[:, -1], inputs))
+    labels, states = data.test.labels, last_states(model, data.test.images)
     run = runs.Run(
         name=name,
         kind=type(model).__name__,
@@ -115,6 +123,19 @@ def describe(
         stored_recall_error=float(np.abs(recall - stored).max()),
     )
     return run
+
+
+def last_states(
+    model: models.LSTMClassifier, images: Float[np.ndarray, "sample time feature"]
+) -> Float[np.ndarray, "sample hidden"]:
+    """Run a classifier over images and return its hidden state after the last row of each."""
+    return np.asarray(_last_states(*nnx.split(model), jnp.asarray(images)))
+
+
+@partial(jax.jit, static_argnums=0)
+def _last_states(graph: Any, parameters: Any, images: Array) -> Array:
+    model = nnx.merge(graph, parameters)
+    return training.predict(lambda batch: model.states(batch)[:, -1], images)
 
 
 def restore(run: runs.Run) -> models.LSTMClassifier:
@@ -139,7 +160,6 @@ def _like(run: runs.Run, key: PRNGKeyArray) -> models.LSTMClassifier:
 
 def print_epoch(epoch: training.Epoch) -> None:
     """Print one line when an epoch has ended: loss, validation accuracy, time left."""
-    minutes, seconds = divmod(round(epoch.left), 60)
     metrics = [
         f"validation {name.replace('_', ' ')} {np.mean(value):.4f}"
         for name, value in epoch.metrics.items()
@@ -147,33 +167,162 @@ def print_epoch(epoch: training.Epoch) -> None:
     ]
     print(
         f"epoch {epoch.number:3d}/{epoch.of}  loss {np.mean(epoch.loss):.4f}  "
-        f"{'  '.join(metrics)}  {epoch.seconds:.0f} s  left {minutes} min {seconds:02d} s",
+        f"{'  '.join(metrics)}  {epoch.seconds:.0f} s  left {_clock(epoch.left)}",
         flush=True,
     )
 
 
-def mnist(seeds: int) -> None:
+def mnist(networks: int = 5) -> None:
     """Train and publish the MNIST classifiers: ``results/mnist-<seed>``."""
     data = datasets.mnist()
-    print(f"MNIST from {data.source}; {seeds} networks, to results/", flush=True)
-    saved = train_classifiers(data, range(seeds), RECIPES["mnist"], runs.ROOT / "results", "mnist")
+    print(f"MNIST from {data.source}; {networks} networks, to results/", flush=True)
+    results = runs.ROOT / "results"
+    saved = train_classifiers(data, range(networks), RECIPES["mnist"], results, "mnist")
     for run in saved:
         print(
             f"{run.name}: test accuracy {run.metrics['test_accuracy']:.4f}, "
             f"recall error of stored states {run.metrics['stored_recall_error']:.4f}"
         )
-    accuracy = [run.metrics["test_accuracy"] for run in saved]
+    _print_accuracy([run.metrics["test_accuracy"] for run in saved])
+
+
+def hundred(networks: int = 100, batch: int = 10) -> None:
+    """Train many MNIST classifiers and publish what is measured of each: ``results/hundred``.
+
+    Each batch is kept under ``build/networks`` when it is trained, and an interrupted batch goes
+    on from its last finished epoch. The first networks are published whole too, as runs.
+
+    Args:
+        networks: how many, with seeds 0, 1, 2 and so on.
+        batch: so many are trained as one computation.
+    """
+    data, recipe, started = datasets.mnist(), RECIPES["hundred"], time.perf_counter()
+    folder, results = runs.ROOT / "build" / "networks", runs.ROOT / "results"
+    print(f"MNIST from {data.source}; {networks} networks, {batch} at a time", flush=True)
+    wanted = [s for s in range(networks) if not _is_made(folder / f"hundred-{s}", data, recipe)]
+    if len(wanted) < networks:
+        print(f"{networks - len(wanted)} of them are there already, in {folder}", flush=True)
+    for first in range(0, len(wanted), batch):
+        train_classifiers(data, wanted[first : first + batch], recipe, folder, "hundred")
+        done = min(first + batch, len(wanted))
+        left = (time.perf_counter() - started) / done * (len(wanted) - done)
+        trained = networks - len(wanted) + done
+        print(f"trained {trained} of {networks}; all in {_clock(left)}", flush=True)
+    rows, seconds = [], 0.0
+    for seed in range(networks):
+        run = runs.load_run(str(folder / f"hundred-{seed}"))
+        rows.append(measure(run, data))
+        seconds += run.provenance["wall_seconds"] / run.provenance["networks"]
+        if seed < WHOLE:
+            runs.save_run(results / run.name, run)
+        if seed % 10 == 9:
+            print(f"measured {seed + 1} of {networks}", flush=True)
+    arrays = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    pixels = data.train.images.reshape(len(data.train.images), -1)
+    arrays["pixel_means"] = ensembles.class_means(pixels, data.train.labels)
+    facts = {name: run.provenance[name] for name in ("hidden", "recipe", "data", "data_sha256")}
+    facts |= {"networks": networks, "batch": batch, "wall_seconds": round(seconds, 1)}
+    provenance = runs.provenance(runs.command_line(), **facts)
+    runs.save_study(results / "hundred", runs.Study("hundred", arrays, provenance))
+    _print_accuracy(arrays["test_accuracy"])
+
+
+def _print_accuracy(accuracy: Any) -> None:
     print(f"mean {np.mean(accuracy):.4f}, standard deviation {np.std(accuracy, ddof=1):.4f}")
+
+
+def measure(run: runs.Run, data: datasets.Dataset) -> dict[str, np.ndarray]:
+    """Measure one trained network for the study of many.
+
+    Args:
+        run: with states of the test part.
+        data: what it was trained on.
+
+    Returns:
+        By name. Of the network: "seed", "readout", "bias", "singular_values", "test_accuracy",
+        "confusion" (rows: what is shown). Recall of each class under cutoffs: "single", "nested";
+        "shapley", the Shapley values of the directions; "test_hits" and "validation_hits", how
+        many samples are read rightly under each of all cutoffs. Geometry, on training samples:
+        "class_means" of the final hidden states, "collapse", the spread within classes. Controls,
+        each with its "single" and "shapley": "untrained_", the network before training; "random_",
+        the trained states read by a random readout of the same size; "rotated_", the trained
+        readout cut along random orthogonal directions of the class space.
+    """
+    assert run.states is not None
+    model = restore(run)
+    parts, labels = svd.svd(run.readout), data.test.labels
+    test = cutoffs.every_cutoff(parts, run.bias, run.states, labels)
+    validation = cutoffs.every_cutoff(
+        parts, run.bias, last_states(model, data.validation.images), data.validation.labels
+    )
+    sample = last_states(model, data.train.images[:GEOMETRY]), data.train.labels[:GEOMETRY]
+    fresh = untrained(run)
+    fresh_states = last_states(restore(fresh), data.test.images)
+    rng = np.random.default_rng(run.provenance["seed"])
+    noise = rng.normal(size=run.readout.shape)
+    noise *= np.linalg.norm(run.readout) / np.linalg.norm(noise)
+    rotated = ensembles.rotate(run.readout, ensembles.random_basis(rng, len(run.bias)))
+    none = np.zeros_like(run.bias)
+    controls = {
+        "untrained": (svd.svd(fresh.readout), fresh.bias, fresh_states),
+        "random": (svd.svd(noise), none, run.states),
+        "rotated": (rotated, run.bias, run.states),
+    }
+    arrays = {
+        "seed": run.provenance["seed"],
+        "readout": run.readout,
+        "bias": run.bias,
+        "singular_values": parts.s,
+        "test_accuracy": run.metrics["test_accuracy"],
+        "confusion": cutoffs.confusion(run.logits, labels),
+        "single": cutoffs.single_and_nested(test).single,
+        "nested": cutoffs.single_and_nested(test).nested,
+        "shapley": cutoffs.shapley(test),
+        "test_hits": np.rint(test @ np.bincount(labels)),
+        "validation_hits": np.rint(validation @ np.bincount(data.validation.labels)),
+        "class_means": ensembles.class_means(*sample),
+        "collapse": ensembles.collapse(*sample),
+    }
+    for name, (directions, bias, states) in controls.items():
+        recalls = cutoffs.every_cutoff(directions, bias, states, labels)
+        arrays |= {
+            f"{name}_single": cutoffs.single_and_nested(recalls).single,
+            f"{name}_shapley": cutoffs.shapley(recalls),
+        }
+    counts = {"seed", "confusion", "test_hits", "validation_hits"}
+    return {
+        name: np.asarray(value, np.uint16 if name in counts else np.float32)
+        for name, value in arrays.items()
+    }
+
+
+def _is_made(folder: Path, data: datasets.Dataset, recipe: training.Recipe) -> bool:
+    try:
+        made = runs.load_run(str(folder)).provenance
+    except runs.RunError:
+        return False
+    wanted = {"recipe": recipe._asdict(), "data_sha256": data.checksum, "hidden": HIDDEN}
+    return all(made[name] == value for name, value in wanted.items())
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes} min {seconds:02d} s"
+
+
+STUDIES = {"mnist": mnist, "hundred": hundred}
 
 
 def main() -> None:
     """Run one study by name."""
     parser = argparse.ArgumentParser(prog="python -m rnnatomy.studies", description=__doc__)
-    parser.add_argument("study", choices=["mnist"], help="which study to run")
-    parser.add_argument("--seeds", type=int, default=5, help="number of networks (default 5)")
+    parser.add_argument("study", choices=STUDIES, help="which study to run")
+    parser.add_argument("--networks", type=int, help="how many, if not as published")
     options = parser.parse_args()
+    training.use_each_core()
     try:
-        mnist(options.seeds)
+        given = {} if options.networks is None else {"networks": options.networks}
+        STUDIES[options.study](**given)
     except (datasets.DataError, runs.RunError, ValueError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:

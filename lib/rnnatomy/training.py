@@ -1,6 +1,7 @@
 """Fitting networks: one compiled call per epoch, many seeds as one computation, exact resume."""
 
 import hashlib
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
+from jax.sharding import AxisType, PartitionSpec
 from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 
 from rnnatomy import runs
@@ -104,7 +106,8 @@ def fit_ensemble(
 ) -> Fitted:
     """Fit one network per key, all of them as one computation.
 
-    Each epoch is a single compiled call. The order of the samples in an epoch depends on the
+    Each epoch is a single compiled call, in which the networks are shared out among JAX's devices
+    (see ``side_by_side``). The order of the samples in an epoch depends on the
     network's key and the epoch alone, so a run that was interrupted and resumed from its
     checkpoint ends in the same parameters, bit for bit, as one that was not.
 
@@ -130,15 +133,19 @@ def fit_ensemble(
     _check_recipe(recipe, samples)
     graph = nnx.split(nnx.eval_shape(lambda: create(keys[0])))[0]
     optimiser = one_cycle(recipe, recipe.epochs * (samples // recipe.batch))
-    parameters = jax.jit(jax.vmap(lambda key: nnx.state(create(key))))(keys)
-    state = (parameters, jax.vmap(optimiser.init)(parameters))
+
+    def initial(key: PRNGKeyArray) -> tuple[Any, Any]:
+        parameters = nnx.state(create(key))
+        return parameters, optimiser.init(parameters)
+
+    state = side_by_side(initial)(keys)
     identity = _identity(recipe, keys, train)
     history: list[Metrics] = []
     if checkpoint is not None and checkpoint.exists():
         state, history = runs.load_checkpoint(checkpoint, state, identity)
     train = jax.tree.map(jnp.asarray, train)
     epoch_step = compiled_epoch(graph, loss, optimiser, recipe, samples)
-    measured = jax.jit(jax.vmap(lambda p: measure(nnx.merge(graph, p)) if measure else {}))
+    measured = side_by_side(lambda p: measure(nnx.merge(graph, p)) if measure else {})
     for number in range(len(history), recipe.epochs):
         start = time.perf_counter()
         state, losses = epoch_step(state, keys, number, train)
@@ -226,7 +233,10 @@ def compiled_epoch(
     """
     steps = samples // recipe.batch
 
-    def epoch(state: Any, key: PRNGKeyArray, number: Array, train: Any) -> tuple[Any, Array]:
+    def epoch(
+        network: tuple[Any, PRNGKeyArray], number: Array, train: Any
+    ) -> tuple[Any, Float[Array, ""]]:
+        state, key = network
         order = jax.random.permutation(jax.random.fold_in(key, number), samples)
 
         def step(state: Any, rows: Array) -> tuple[Any, Array]:
@@ -242,7 +252,60 @@ def compiled_epoch(
         state, losses = jax.lax.scan(step, state, rows)
         return state, losses.mean()
 
-    return jax.jit(jax.vmap(epoch, (0, 0, None, None)))
+    epochs = side_by_side(epoch)
+    return lambda state, keys, number, train: epochs((state, keys), number, train)
+
+
+def side_by_side(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a function of one network into one of many, shared out among JAX's devices.
+
+    As many devices take part as divide the number of networks. A CPU device takes its networks
+    one after the other, which keeps what one step needs in the cache; any other device takes all
+    of its networks at once.
+
+    On the cores of a CPU, networks are trained side by side after ``use_each_core``.
+
+    Args:
+        function: of the arrays of one network, as a tree, and of any shared arrays.
+
+    Returns:
+        The function of the arrays of all networks, with a leading seed axis, and of the shared
+        arrays; so is what it returns.
+    """
+
+    def together(networks: Any, *shared: Any) -> Any:
+        if jax.default_backend() == "cpu":
+            return jax.lax.map(lambda network: function(network, *shared), networks)
+        return jax.vmap(lambda network: function(network, *shared))(networks)
+
+    def share_out(networks: Any, *shared: Any) -> Any:
+        count = len(jax.tree.leaves(networks)[0])
+        devices = jax.devices()
+        used = max(n for n in range(1, len(devices) + 1) if count % n == 0)
+        mesh = jax.make_mesh((used,), ("seed",), (AxisType.Auto,), devices=devices[:used])
+        each, same = PartitionSpec("seed"), PartitionSpec()
+        specs = (each, *[same] * len(shared))
+        # Networks do not talk to each other, so there is nothing for the check of what varies
+        # over devices to find; it would only refuse the zero state that a cell starts from.
+        return jax.shard_map(together, mesh=mesh, in_specs=specs, out_specs=each, check_vma=False)(
+            networks, *shared
+        )
+
+    return jax.jit(share_out)
+
+
+def use_each_core() -> None:
+    """Make each core of the CPU a device of its own; call it before anything is computed.
+
+    XLA's threads within a device are turned off: they would compete for the same cores, and they
+    have been seen to wait for each other forever.
+
+    Raises:
+        RuntimeError: if JAX has computed something already.
+    """
+    jax.config.update("jax_num_cpu_devices", os.cpu_count())
+    flags = os.environ.get("XLA_FLAGS", "")
+    os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false"
 
 
 def _check_recipe(recipe: Recipe, samples: int) -> None:
