@@ -8,7 +8,7 @@ READY  := $(VENV)/ready
 LIBRARY  := $(wildcard lib/rnnatomy/*.py)
 RESULTS  := $(wildcard results/*/*.json)
 PAGES    := $(shell find book -type f ! -name '*.ipynb' ! -path '*/.*') _config.yml _toc.yml
-CHAPTERS := intro training readout cutoffs
+CHAPTERS := intro training readout cutoffs hundred
 # reports on the other chapters, so it runs when they have run
 LAST     := reproducibility
 
@@ -68,9 +68,10 @@ test: $(READY) quick  ## all tests: library, chapters, golden outputs, site in a
 golden: $(READY)  ## write the golden outputs anew, after a wanted change of a chapter
 	@$(PY) tests/golden.py write
 
-results: $(READY)  ## run the studies anew and publish them in results/ (about an hour and a half on two cores)
+results: $(READY)  ## run the studies anew and publish them in results/ (some three hours on two cores)
 	@$(PY) -m rnnatomy.studies mnist
 	@$(PY) -m rnnatomy.studies hundred
+	@$(PY) -m rnnatomy.studies collapse
 
 picture: build/chapters/intro.ipynb  ## write the picture of the README anew
 	@$(PY) -m rnnatomy.site picture $< book/images/headline

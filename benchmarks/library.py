@@ -4,6 +4,8 @@ Each pair is timed in turn, A B A B, and the medians and their ratio are printed
 different runs, or of different machines, do not compare.
 """
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -29,10 +31,15 @@ def pair(name: str, a: tuple[str, Callable], b: tuple[str, Callable]) -> None:
     """Time two callables in turn, after one call of each that is not counted."""
     seconds(a[1]), seconds(b[1])
     times = np.array([[seconds(a[1]), seconds(b[1])] for _ in range(ROUNDS)])
+    print(name)
+    report((a[0], b[0]), times)
+
+
+def report(labels: tuple[str, str], times: np.ndarray) -> None:
+    """Print the medians of two columns of seconds, and their ratio row by row."""
+    for label, column in zip(labels, times.T, strict=True):
+        print(f"  {label:44s} {np.median(column) * 1e3:9.1f} ms (median of {len(times)})")
     ratio = times[:, 0] / times[:, 1]
-    print(f"{name}")
-    for (label, _), column in zip((a, b), times.T, strict=True):
-        print(f"  {label:44s} {np.median(column) * 1e3:9.1f} ms (median of {ROUNDS})")
     print(
         f"  ratio {np.median(ratio):.2f}, from {ratio.min():.2f} to {ratio.max():.2f}", flush=True
     )
@@ -72,8 +79,27 @@ def epoch_against_steps() -> None:
     )
 
 
-def ensemble_against_single() -> None:
-    """Five networks as one computation against five in turn, 2,560 MNIST-sized images."""
+def side_by_side_against_alone() -> None:
+    """Networks side by side on the cores, against one network alone with all cores.
+
+    How JAX uses the cores is settled when it starts, so each side is a process of its own; it
+    times itself after one call that is not counted.
+    """
+
+    def child(mode: str) -> float:
+        command = [sys.executable, __file__, mode]
+        return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+    times = np.array([[child("side-by-side"), child("alone")] for _ in range(ROUNDS)])
+    print("An epoch of 2,560 images of 28 x 28 for each network, batches of 128, 128 units")
+    report(("two networks per core, side by side", "one network alone, all cores"), times)
+
+
+def epoch_per_network(mode: str) -> float:
+    """Return the seconds that one network takes for an epoch, in one of two ways."""
+    if mode == "side-by-side":
+        training.use_each_core()
+    networks = 2 * len(jax.devices()) if mode == "side-by-side" else 1
     rng = np.random.default_rng(0)
     images = rng.random((2560, 28, 28), np.float32)
     train = (jnp.asarray(images), jnp.asarray(rng.integers(0, 10, 2560)))
@@ -83,21 +109,11 @@ def ensemble_against_single() -> None:
     optimiser = training.one_cycle(recipe, 20)
     graph = nnx.split(create(jax.random.key(0)))[0]
     epoch = training.compiled_epoch(graph, training.cross_entropy, optimiser, recipe, 2560)
-
-    def state(keys):
-        parameters = jax.vmap(lambda key: nnx.state(create(key)))(keys)
-        return parameters, jax.vmap(optimiser.init)(parameters)
-
-    keys = jax.vmap(jax.random.key)(jnp.arange(5))
-    all_five, singles = state(keys), [state(key[None]) for key in keys]
-    pair(
-        "An epoch of five networks, 2,560 images of 28 x 28, batches of 128, 128 units",
-        ("five as one computation", lambda: epoch(all_five, keys, 0, train)),
-        (
-            "five in turn",
-            lambda: [epoch(s, k[None], 0, train) for s, k in zip(singles, keys, strict=True)],
-        ),
-    )
+    keys = jax.vmap(jax.random.key)(jnp.arange(networks))
+    parameters = jax.vmap(lambda key: nnx.state(create(key)))(keys)
+    state = parameters, jax.vmap(optimiser.init)(parameters)
+    times = [seconds(lambda: epoch(state, keys, 0, train)) for _ in range(4)]
+    return float(np.median(times[1:])) / networks
 
 
 def every_cutoff_against_loops() -> None:
@@ -122,7 +138,10 @@ def every_cutoff_against_loops() -> None:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:]:
+        print(epoch_per_network(sys.argv[1]))
+        sys.exit()
     print(f"{jax.devices()[0].platform}, {len(jax.devices())} device(s)")
     epoch_against_steps()
-    ensemble_against_single()
+    side_by_side_against_alone()
     every_cutoff_against_loops()

@@ -27,6 +27,10 @@ class Interval(NamedTuple):
     low: float
     high: float
 
+    def text(self, form: str = ".2f") -> str:
+        """Write it as "0.53 (0.41 to 0.64)", each number in the given format."""
+        return f"{self.value:{form}} ({self.low:{form}} to {self.high:{form}})"
+
 
 def interval(
     sample: Float[np.ndarray, " seed"],
@@ -92,6 +96,26 @@ def match(
     return partners, cosines[rows, partners]
 
 
+def displacement(
+    first: Float[np.ndarray, "class mode"], second: Float[np.ndarray, "class mode"]
+) -> float:
+    """Measure how far apart in order two orthonormal bases hold the same directions.
+
+    The mean of |k - j| over directions k of the first and j of the second, weighted by their
+    squared cosines: 0 for the same directions in the same order.
+
+    Args:
+        first: orthonormal columns.
+        second: orthonormal columns that span the same space.
+
+    Returns:
+        In places.
+    """
+    weights = (first.T @ second) ** 2
+    places = np.arange(len(weights))
+    return float((weights * np.abs(places[:, None] - places)).sum() / weights.sum())
+
+
 def random_basis(rng: np.random.Generator, size: int) -> Float[np.ndarray, "size size"]:
     """Draw an orthogonal matrix, all directions equally likely.
 
@@ -108,7 +132,7 @@ def rotate(
     """Take a readout apart along any orthonormal directions of the class space.
 
     The parts multiply out to the matrix, as those of an SVD do, but the right vectors are not
-    orthogonal to each other.
+    orthogonal to each other; that of a direction along which nothing is written is zero.
 
     Args:
         matrix: the readout W.
@@ -120,7 +144,8 @@ def rotate(
     rows = basis.T @ np.asarray(matrix, np.float64)
     size = np.linalg.norm(rows, axis=1)
     order = np.argsort(-size)
-    return SVD(basis[:, order], size[order], (rows / size[:, None])[order])
+    right = rows / np.where(size > 0, size, 1)[:, None]
+    return SVD(basis[:, order], size[order], right[order])
 
 
 def class_means(
@@ -150,3 +175,20 @@ def collapse(
     between = outer.T @ outer / len(means)
     # the means span classes - 1 directions; what lies beyond them is rounding
     return float(np.trace(within @ np.linalg.pinv(between, rcond=1e-6)) / len(means))
+
+
+def simplex_deviation(gram: Float[np.ndarray, "class class"]) -> float:
+    """Measure how far class means are from a simplex, in which all classes are equally far apart.
+
+    The mean of |cos - (-1 / (classes - 1))| over pairs of classes: 0 for a simplex.
+
+    Args:
+        gram: inner products of the centred class means.
+
+    Reference:
+        Papyan, Han and Donoho (2020), NC2.
+    """
+    size = np.sqrt(np.diag(gram))
+    cosines = gram / np.outer(size, size)
+    pairs = np.triu_indices(len(gram), 1)
+    return float(np.abs(cosines[pairs] + 1 / (len(gram) - 1)).mean())

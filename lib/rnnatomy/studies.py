@@ -7,10 +7,10 @@ interrupted goes on from its last finished epoch when it is started again.
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from rnnatomy import cutoffs, datasets, ensembles, models, runs, svd, training
 
 HIDDEN = 128
+BATCH = 10
+"""So many networks of a large study are trained as one computation, and kept together."""
 WHOLE = 2
 """So many networks of the large study are published whole, each as a run."""
 GEOMETRY = 10_000
@@ -33,6 +35,27 @@ RECIPES = {
 }
 """The recipe of each data set, and of the study of a hundred networks, which are trained on MNIST
 for less long, so that two cores can make them all in about an hour."""
+
+
+class Condition(NamedTuple):
+    """What differs between the networks of the study of long training.
+
+    Attributes:
+        epochs: passes over the training data.
+        weight_decay: as of a recipe.
+        hidden: number of LSTM units.
+    """
+
+    epochs: int
+    weight_decay: float = 1e-2
+    hidden: int = HIDDEN
+
+
+CONDITIONS = (
+    *(Condition(epochs) for epochs in (1, 3, 10, 30, 60)),
+    *(Condition(30, weight_decay=decay) for decay in (0.0, 1e-1)),
+    *(Condition(30, hidden=hidden) for hidden in (64, 256)),
+)
 
 
 def classifier(data: datasets.Dataset, hidden: int = HIDDEN) -> training.Create:
@@ -186,109 +209,181 @@ def mnist(networks: int = 5) -> None:
     _print_accuracy([run.metrics["test_accuracy"] for run in saved])
 
 
-def hundred(networks: int = 100, batch: int = 10) -> None:
+def hundred(networks: int = 100) -> None:
     """Train many MNIST classifiers and publish what is measured of each: ``results/hundred``.
 
-    Each batch is kept under ``build/networks`` when it is trained, and an interrupted batch goes
-    on from its last finished epoch. The first networks are published whole too, as runs.
+    The first networks are published whole too, as runs.
 
     Args:
         networks: how many, with seeds 0, 1, 2 and so on.
-        batch: so many are trained as one computation.
     """
-    data, recipe, started = datasets.mnist(), RECIPES["hundred"], time.perf_counter()
-    folder, results = runs.ROOT / "build" / "networks", runs.ROOT / "results"
-    print(f"MNIST from {data.source}; {networks} networks, {batch} at a time", flush=True)
-    wanted = [s for s in range(networks) if not _is_made(folder / f"hundred-{s}", data, recipe)]
-    if len(wanted) < networks:
-        print(f"{networks - len(wanted)} of them are there already, in {folder}", flush=True)
-    for first in range(0, len(wanted), batch):
-        train_classifiers(data, wanted[first : first + batch], recipe, folder, "hundred")
-        done = min(first + batch, len(wanted))
-        left = (time.perf_counter() - started) / done * (len(wanted) - done)
-        trained = networks - len(wanted) + done
-        print(f"trained {trained} of {networks}; all in {_clock(left)}", flush=True)
+    data, recipe = datasets.mnist(), RECIPES["hundred"]
+    print(f"MNIST from {data.source}; {networks} networks, {BATCH} at a time", flush=True)
     rows, seconds = [], 0.0
-    for seed in range(networks):
-        run = runs.load_run(str(folder / f"hundred-{seed}"))
-        rows.append(measure(run, data))
+    for run in _trained("hundred", networks, recipe, HIDDEN, data):
+        rows.append(measure(run, data) | controls(run, data))
         seconds += run.provenance["wall_seconds"] / run.provenance["networks"]
-        if seed < WHOLE:
-            runs.save_run(results / run.name, run)
-        if seed % 10 == 9:
-            print(f"measured {seed + 1} of {networks}", flush=True)
+        if len(rows) <= WHOLE:
+            runs.save_run(runs.ROOT / "results" / run.name, run)
+        _print_progress("measured", len(rows), networks)
     arrays = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
     pixels = data.train.images.reshape(len(data.train.images), -1)
     arrays["pixel_means"] = ensembles.class_means(pixels, data.train.labels)
-    facts = {name: run.provenance[name] for name in ("hidden", "recipe", "data", "data_sha256")}
-    facts |= {"networks": networks, "batch": batch, "wall_seconds": round(seconds, 1)}
-    provenance = runs.provenance(runs.command_line(), **facts)
-    runs.save_study(results / "hundred", runs.Study("hundred", arrays, provenance))
+    facts = {"hidden": HIDDEN, "recipe": recipe._asdict(), "networks": networks}
+    _publish("hundred", arrays, data, seconds, facts)
     _print_accuracy(arrays["test_accuracy"])
+
+
+def collapse(networks: int = 10) -> None:
+    """Train classifiers on few images for longer and longer: ``results/collapse``.
+
+    Each training time, weight decay and width of ``CONDITIONS`` has its networks, with seeds 0, 1,
+    2 and so on; each network is trained from the start through one whole cycle.
+
+    Args:
+        networks: how many for each condition.
+    """
+    data = datasets.mnist()
+    few = data._replace(train=datasets.Split(*(part[:GEOMETRY] for part in data.train)))
+    rows, seconds = [], 0.0
+    for condition in CONDITIONS:
+        print(f"{condition}: {networks} networks, {BATCH} at a time", flush=True)
+        recipe = RECIPES["mnist"]._replace(
+            epochs=condition.epochs, weight_decay=condition.weight_decay
+        )
+        label = f"collapse-{condition.epochs}-{condition.weight_decay}-{condition.hidden}"
+        for run in _trained(label, networks, recipe, condition.hidden, few):
+            row = measure(run, few) | {k: np.float32(v) for k, v in condition._asdict().items()}
+            rows.append(row)
+            seconds += run.provenance["wall_seconds"] / run.provenance["networks"]
+    wide = {"readout", "class_means"}  # as wide as the network, which differs
+    arrays = {name: np.stack([row[name] for row in rows]) for name in rows[0].keys() - wide}
+    facts = {"networks": len(rows), "train_samples": GEOMETRY}
+    _publish("collapse", arrays, data, seconds, facts)
+
+
+def _trained(
+    label: str, networks: int, recipe: training.Recipe, hidden: int, data: datasets.Dataset
+) -> Iterator[runs.Run]:
+    """Give the networks of a study, from ``build/networks`` if they are there, else trained.
+
+    A batch of networks is kept when it is trained; an interrupted batch goes on from its last
+    finished epoch.
+    """
+    folder, started = runs.ROOT / "build" / "networks", time.perf_counter()
+    names = [f"{label}-{seed}" for seed in range(networks)]
+    wanted = [s for s, n in enumerate(names) if not _is_made(folder / n, data, recipe, hidden)]
+    if len(wanted) < networks:
+        print(f"{networks - len(wanted)} of {networks} are there already, in {folder}", flush=True)
+    for first in range(0, len(wanted), BATCH):
+        batch = wanted[first : first + BATCH]
+        train_classifiers(data, batch, recipe, folder, label, hidden)
+        done = first + len(batch)
+        left = (time.perf_counter() - started) / done * (len(wanted) - done)
+        there = networks - len(wanted) + done
+        print(f"trained {there} of {networks}; {_clock(left)} left", flush=True)
+    return (runs.load_run(str(folder / name)) for name in names)
+
+
+def _publish(
+    name: str, arrays: runs.Arrays, data: datasets.Dataset, seconds: float, facts: dict[str, Any]
+) -> None:
+    where = {"data": data.name, "data_sha256": data.checksum, "wall_seconds": round(seconds, 1)}
+    provenance = runs.provenance(runs.command_line(), **where, **facts)
+    runs.save_study(runs.ROOT / "results" / name, runs.Study(name, arrays, provenance))
+
+
+def _print_progress(word: str, done: int, of: int) -> None:
+    if done % 10 == 0 or done == of:
+        print(f"{word} {done} of {of}", flush=True)
 
 
 def _print_accuracy(accuracy: Any) -> None:
     print(f"mean {np.mean(accuracy):.4f}, standard deviation {np.std(accuracy, ddof=1):.4f}")
 
 
-def measure(run: runs.Run, data: datasets.Dataset) -> dict[str, np.ndarray]:
-    """Measure one trained network for the study of many.
+def measure(run: runs.Run, data: datasets.Dataset) -> runs.Arrays:
+    """Measure one trained network for a study of many.
 
     Args:
         run: with states of the test part.
         data: what it was trained on.
 
     Returns:
-        By name. Of the network: "seed", "readout", "bias", "singular_values", "test_accuracy",
-        "confusion" (rows: what is shown). Recall of each class under cutoffs: "single", "nested";
-        "shapley", the Shapley values of the directions; "test_hits" and "validation_hits", how
-        many samples are read rightly under each of all cutoffs. Geometry, on training samples:
-        "class_means" of the final hidden states, "collapse", the spread within classes. Controls,
-        each with its "single" and "shapley": "untrained_", the network before training; "random_",
-        the trained states read by a random readout of the same size; "rotated_", the trained
-        readout cut along random orthogonal directions of the class space.
+        By name. Of the network: "seed", "readout" W, "bias", "left" vectors and "singular_values"
+        of W, "test_accuracy", "confusion" (rows: what is shown). Recall of each class under
+        cutoffs: "single", "nested"; "shapley", the Shapley values of the directions; "test_hits"
+        and "validation_hits", how many samples are read rightly under each of all cutoffs. On the
+        first 10,000 training samples: "train_accuracy", "class_means" M of the final hidden
+        states, "collapse" of the spread within classes, and the inner products of the centred
+        means with each other, "gram", and with the readout, "cross" (W M').
     """
     assert run.states is not None
-    model = restore(run)
-    parts, labels = svd.svd(run.readout), data.test.labels
+    model, parts = restore(run), svd.svd(run.readout)
+    labels, shown = data.test.labels, data.train.labels[:GEOMETRY]
     test = cutoffs.every_cutoff(parts, run.bias, run.states, labels)
     validation = cutoffs.every_cutoff(
         parts, run.bias, last_states(model, data.validation.images), data.validation.labels
     )
-    sample = last_states(model, data.train.images[:GEOMETRY]), data.train.labels[:GEOMETRY]
+    seen = last_states(model, data.train.images[:GEOMETRY])
+    means = ensembles.class_means(seen, shown)
+    centred = means - means.mean(axis=0)
+    some = cutoffs.single_and_nested(test)
+    read = (seen @ run.readout.T + run.bias).argmax(axis=1)
+    return _compact(
+        seed=run.provenance["seed"],
+        readout=run.readout,
+        bias=run.bias,
+        left=parts.U,
+        singular_values=parts.s,
+        test_accuracy=run.metrics["test_accuracy"],
+        train_accuracy=np.mean(read == shown),
+        confusion=cutoffs.confusion(run.logits, labels),
+        single=some.single,
+        nested=some.nested,
+        shapley=cutoffs.shapley(test),
+        test_hits=np.rint(test @ np.bincount(labels)),
+        validation_hits=np.rint(validation @ np.bincount(data.validation.labels)),
+        class_means=means,
+        collapse=ensembles.collapse(seen, shown),
+        gram=centred @ centred.T,
+        cross=run.readout @ centred.T,
+    )
+
+
+def controls(run: runs.Run, data: datasets.Dataset) -> runs.Arrays:
+    """Measure what cutoffs do where nothing was learnt, or along directions that mean nothing.
+
+    Returns:
+        Recall under single cutoffs and Shapley values, as in ``measure``, of three controls:
+        "untrained_single", "untrained_shapley": the network before training; "random_": the
+        trained states, read by a random readout of the same size; "rotated_": the trained readout,
+        cut along random orthogonal directions of the class space.
+    """
+    assert run.states is not None
     fresh = untrained(run)
-    fresh_states = last_states(restore(fresh), data.test.images)
     rng = np.random.default_rng(run.provenance["seed"])
     noise = rng.normal(size=run.readout.shape)
     noise *= np.linalg.norm(run.readout) / np.linalg.norm(noise)
     rotated = ensembles.rotate(run.readout, ensembles.random_basis(rng, len(run.bias)))
-    none = np.zeros_like(run.bias)
-    controls = {
-        "untrained": (svd.svd(fresh.readout), fresh.bias, fresh_states),
-        "random": (svd.svd(noise), none, run.states),
+    cases = {
+        "untrained": (
+            svd.svd(fresh.readout),
+            fresh.bias,
+            last_states(restore(fresh), data.test.images),
+        ),
+        "random": (svd.svd(noise), np.zeros_like(run.bias), run.states),
         "rotated": (rotated, run.bias, run.states),
     }
-    arrays = {
-        "seed": run.provenance["seed"],
-        "readout": run.readout,
-        "bias": run.bias,
-        "singular_values": parts.s,
-        "test_accuracy": run.metrics["test_accuracy"],
-        "confusion": cutoffs.confusion(run.logits, labels),
-        "single": cutoffs.single_and_nested(test).single,
-        "nested": cutoffs.single_and_nested(test).nested,
-        "shapley": cutoffs.shapley(test),
-        "test_hits": np.rint(test @ np.bincount(labels)),
-        "validation_hits": np.rint(validation @ np.bincount(data.validation.labels)),
-        "class_means": ensembles.class_means(*sample),
-        "collapse": ensembles.collapse(*sample),
-    }
-    for name, (directions, bias, states) in controls.items():
-        recalls = cutoffs.every_cutoff(directions, bias, states, labels)
-        arrays |= {
-            f"{name}_single": cutoffs.single_and_nested(recalls).single,
-            f"{name}_shapley": cutoffs.shapley(recalls),
-        }
+    arrays = {}
+    for name, (parts, bias, states) in cases.items():
+        recalls = cutoffs.every_cutoff(parts, bias, states, data.test.labels)
+        arrays[f"{name}_single"] = cutoffs.single_and_nested(recalls).single
+        arrays[f"{name}_shapley"] = cutoffs.shapley(recalls)
+    return _compact(**arrays)
+
+
+def _compact(**arrays: Any) -> runs.Arrays:
     counts = {"seed", "confusion", "test_hits", "validation_hits"}
     return {
         name: np.asarray(value, np.uint16 if name in counts else np.float32)
@@ -296,12 +391,12 @@ def measure(run: runs.Run, data: datasets.Dataset) -> dict[str, np.ndarray]:
     }
 
 
-def _is_made(folder: Path, data: datasets.Dataset, recipe: training.Recipe) -> bool:
+def _is_made(folder: Path, data: datasets.Dataset, recipe: training.Recipe, hidden: int) -> bool:
     try:
         made = runs.load_run(str(folder)).provenance
     except runs.RunError:
         return False
-    wanted = {"recipe": recipe._asdict(), "data_sha256": data.checksum, "hidden": HIDDEN}
+    wanted = {"recipe": recipe._asdict(), "data_sha256": data.checksum, "hidden": hidden}
     return all(made[name] == value for name, value in wanted.items())
 
 
@@ -310,7 +405,7 @@ def _clock(seconds: float) -> str:
     return f"{minutes} min {seconds:02d} s"
 
 
-STUDIES = {"mnist": mnist, "hundred": hundred}
+STUDIES = {"mnist": mnist, "hundred": hundred, "collapse": collapse}
 
 
 def main() -> None:
