@@ -2,6 +2,8 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rnnatomy import cutoffs, runs, svd
 
@@ -135,6 +137,18 @@ def test_too_many_directions_are_refused_with_a_way_out():
         cutoffs.every_cutoff(svd.svd(W), bias, states, labels)
 
 
+@given(st.integers(0, 10_000), st.integers(1, 5), st.integers(1, 6))
+def test_single_and_nested_cutoffs_are_picked_out_of_all(seed, classes, hidden):
+    W, *rest = random_case(seed, classes, hidden, samples=12)
+    parts = svd.svd(W)
+    subsets = range(2 ** len(parts.s))
+    table = np.array([by_hand(W, *rest, bits(subset, len(parts.s))) for subset in subsets])
+    found, expected = cutoffs.single_and_nested(table), cutoffs.cutoffs(parts, *rest)
+    np.testing.assert_array_equal(found.full, expected.full)
+    np.testing.assert_array_equal(found.nested, expected.nested)
+    np.testing.assert_array_equal(found.single, expected.single)
+
+
 def some_recalls(modes=4, classes=3):
     return np.random.default_rng(0).random((2**modes, classes))
 
@@ -184,7 +198,9 @@ def test_directions_that_add_up_do_not_interact():
     np.testing.assert_allclose(cutoffs.shapley(recalls)[:, 0], worth)
 
 
-@pytest.mark.parametrize("function", [cutoffs.shapley, cutoffs.interactions])
+@pytest.mark.parametrize(
+    "function", [cutoffs.shapley, cutoffs.interactions, cutoffs.single_and_nested]
+)
 def test_a_table_that_is_not_one_row_a_subset_is_refused(function):
     with pytest.raises(ValueError, match="7 rows are given"):
         function(np.zeros((7, 2)))

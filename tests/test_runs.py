@@ -177,6 +177,19 @@ def fail(*_):
     raise OSError("no space left")
 
 
+def fail_at(number, monkeypatch):
+    """Let the write of that number fail, counted from now."""
+    write, calls = runs.write, []
+
+    def failing(path, content):
+        calls.append(path)
+        if len(calls) == number:
+            fail()
+        write(path, content)
+
+    monkeypatch.setattr(runs, "write", failing)
+
+
 @pytest.mark.parametrize("step", ["fsync", "chmod", "replace"])
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch, step):
     path = tmp_path / "a.json"
@@ -196,19 +209,109 @@ def test_a_written_file_can_be_read_by_all(tmp_path):
 def test_a_save_that_fails_midway_leaves_no_run(root, run, monkeypatch, number):
     folder = root / "results" / run.name
     runs.save_run(folder, run)
-    write, calls = runs.write, []
-
-    def failing(path, content):
-        calls.append(path)
-        if len(calls) == number:
-            fail()
-        write(path, content)
-
-    monkeypatch.setattr(runs, "write", failing)
+    fail_at(number, monkeypatch)
     with pytest.raises(OSError, match="no space left"):
         runs.save_run(folder, run._replace(metrics={}))
     with pytest.raises(runs.RunError, match="'toy-0' is missing"):
         runs.load_run("toy-0")
+
+
+@pytest.fixture
+def study(root):
+    rng = np.random.default_rng(0)
+    arrays = {
+        "seed": np.arange(3, dtype=np.uint16),
+        "readout": rng.normal(size=(3, 5, 4)).astype(np.float32),
+        "collapse": rng.normal(size=4)[:3],
+        "pixel_means": np.asfortranarray(rng.normal(size=(5, 6))),
+    }
+    made = runs.Study("toy", arrays, {"networks": 3, "recipe": {"epochs": 2}})
+    runs.save_study(root / "results" / "toy", made)
+    return made
+
+
+def assert_is_study(found, study):
+    assert (found.name, found.provenance) == (study.name, study.provenance)
+    assert found.arrays.keys() == study.arrays.keys()
+    for name, array in study.arrays.items():
+        np.testing.assert_array_equal(found.arrays[name], array)
+        assert found.arrays[name].dtype == array.dtype
+
+
+def test_a_study_comes_back_as_it_was_saved_by_name_and_by_path(root, study, monkeypatch):
+    assert_is_study(runs.load_study("toy"), study)
+    monkeypatch.chdir(root)
+    runs.save_study(root / "mine", study)
+    assert_is_study(runs.load_study("mine"), study._replace(name="mine"))
+    assert set(files(root / "results" / "toy")) == {"study.json", "arrays.safetensors"}
+
+
+def test_a_study_is_not_listed_among_runs(root, study, run):
+    runs.save_run(root / "results" / "toy-0", run)
+    assert runs.published() == ["toy-0"]
+    with pytest.raises(runs.RunError, match="'toy' is missing: choose one of toy-0, or"):
+        runs.load_run("toy")
+    with pytest.raises(runs.RunError, match="study 'toy-0' is missing: choose one of toy, or make"):
+        runs.load_study("toy-0")
+
+
+def test_a_missing_study_is_answered_with_the_known_ones_and_how_to_make_it(root, study):
+    runs.save_study(root / "results" / "another", study)
+    with pytest.raises(runs.RunError, match=r"'tiny' .* one of another, toy, or make it"):
+        runs.load_study("tiny")
+
+
+def test_a_missing_study_is_answered_where_there_is_none(root):
+    with pytest.raises(runs.RunError, match="study 'toy' is missing: choose one of none, or make"):
+        runs.load_study("toy")
+
+
+STUDY_DAMAGE = {
+    "one bit": (
+        lambda folder: tamper(folder / "arrays.safetensors"),
+        "arrays.safetensors is damaged: expected sha256 .* found .*restore",
+    ),
+    "a missing file": (
+        lambda folder: (folder / "arrays.safetensors").unlink(),
+        "arrays.safetensors is missing: restore",
+    ),
+    "half a manifest": (
+        lambda folder: (folder / "study.json").write_text('{"format": 1,'),
+        "study.json cannot be read as JSON .* restore",
+    ),
+    "a foreign manifest": (
+        lambda folder: (folder / "study.json").write_text('{"format": 1, "sha256": {}}'),
+        "study.json is not a manifest of format 1",
+    ),
+    "a later format": (
+        lambda folder: (folder / "study.json").write_text(
+            '{"format": 2, "provenance": {}, "sha256": {}}'
+        ),
+        "study.json is not a manifest of format 1",
+    ),
+}
+
+
+@pytest.mark.parametrize(("damage", "message"), STUDY_DAMAGE.values(), ids=STUDY_DAMAGE)
+def test_a_damaged_study_is_refused(root, study, damage, message):
+    damage(root / "results" / "toy")
+    with pytest.raises(runs.RunError, match=message):
+        runs.load_study("toy")
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_save_that_fails_midway_leaves_no_study(root, study, monkeypatch, number):
+    fail_at(number, monkeypatch)
+    with pytest.raises(OSError, match="no space left"):
+        runs.save_study(root / "results" / "toy", study._replace(provenance={}))
+    with pytest.raises(runs.RunError, match="'toy' is missing"):
+        runs.load_study("toy")
+
+
+def test_a_study_saved_again_replaces_the_last(root, study):
+    fewer = study._replace(arrays={"seed": np.arange(2)}, provenance={"networks": 2})
+    runs.save_study(root / "results" / "toy", fewer)
+    assert_is_study(runs.load_study("toy"), fewer)
 
 
 def test_parameters_go_into_a_fresh_model_and_back(run):

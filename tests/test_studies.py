@@ -1,9 +1,11 @@
+import shutil
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rnnatomy import cutoffs, datasets, runs, studies, training
+from rnnatomy import cutoffs, datasets, ensembles, runs, studies, svd, training
 
 PUBLISHED = runs.published("mnist-")
 RECIPE = training.Recipe(epochs=2, batch=32)
@@ -129,9 +131,314 @@ def test_an_error_in_the_data_ends_the_command_with_one_line(monkeypatch):
         raise datasets.DataError("a.gz is damaged")
 
     monkeypatch.setattr(datasets, "mnist", damaged)
-    monkeypatch.setattr("sys.argv", ["studies", "mnist"])
     with pytest.raises(SystemExit, match=r"^error: a\.gz is damaged$"):
-        studies.main()
+        command(monkeypatch, "mnist")
+
+
+def command(monkeypatch, *words):
+    """Run the command as a user does, but on the devices that there are."""
+    monkeypatch.setattr("sys.argv", ["studies", *words])
+    monkeypatch.setattr(training, "use_each_core", lambda: None)
+    studies.main()
+
+
+@pytest.mark.parametrize("words", [["hundred"], ["hundred", "--networks", "7"]])
+def test_the_command_uses_each_core_and_then_runs_the_study(monkeypatch, words):
+    called = []
+    monkeypatch.setattr("sys.argv", ["studies", *words])
+    monkeypatch.setattr(training, "use_each_core", lambda: called.append("cores"))
+    monkeypatch.setitem(studies.STUDIES, "hundred", lambda **given: called.append(given))
+    studies.main()
+    assert called == ["cores", {"networks": 7} if words[1:] else {}]
+
+
+NETWORKS = 4
+WIDTH = 16
+
+
+def make_tiny(patch, small, root):
+    """Let the study of a hundred networks be one of small networks on few digits."""
+    patch.setattr(datasets, "mnist", lambda: small)
+    patch.setitem(studies.RECIPES, "hundred", RECIPE)
+    patch.setattr(runs, "ROOT", root)
+    patch.setattr(studies, "HIDDEN", WIDTH)
+    patch.setattr(studies, "BATCH", 2)
+    patch.setattr(studies, "GEOMETRY", 100)
+
+
+@pytest.fixture(scope="module")
+def many(small, tmp_path_factory):
+    """A small study, and the networks that were kept of it."""
+    root = tmp_path_factory.mktemp("many")
+    with pytest.MonkeyPatch.context() as patch:
+        make_tiny(patch, small, root)
+        studies.hundred(NETWORKS)
+        kept = [root / "build" / "networks" / f"hundred-{seed}" for seed in range(NETWORKS)]
+        return runs.load_study("hundred"), [runs.load_run(str(folder)) for folder in kept], root
+
+
+SHAPES = {
+    "bias": (10,),
+    "left": (10, 10),
+    "singular_values": (10,),
+    "test_accuracy": (),
+    "train_accuracy": (),
+    "single": (10, 10),
+    "nested": (11, 10),
+    "shapley": (10, 10),
+    "collapse": (),
+    "gram": (10, 10),
+    "cross": (10, 10),
+    "untrained_single": (10, 10),
+    "untrained_shapley": (10, 10),
+    "random_single": (10, 10),
+    "random_shapley": (10, 10),
+    "rotated_single": (10, 10),
+    "rotated_shapley": (10, 10),
+}
+COUNTS = {"seed": (), "confusion": (10, 10), "test_hits": (1024,), "validation_hits": (1024,)}
+
+
+def assert_is_complete(study, networks, pixels, hidden):
+    """Hold names, shapes and kinds of numbers against the list above."""
+    wide = {"readout": (10, hidden), "class_means": (10, hidden)}
+    found = {name: (array.shape, array.dtype) for name, array in study.arrays.items()}
+    expected = {name: ((networks, *shape), np.float32) for name, shape in (SHAPES | wide).items()}
+    expected |= {name: ((networks, *shape), np.uint16) for name, shape in COUNTS.items()}
+    assert found == expected | {"pixel_means": ((10, pixels), found["pixel_means"][1])}
+    assert all(np.isfinite(array).all() for array in study.arrays.values())
+    assert study.arrays["seed"].tolist() == list(range(networks))
+
+
+def test_a_study_has_one_row_a_network(many):
+    assert_is_complete(many[0], NETWORKS, 64, WIDTH)
+    for name in ("readout", "shapley", "class_means", "random_shapley", "test_hits"):
+        assert (many[0].arrays[name][0] != many[0].arrays[name][1]).any()
+
+
+def test_a_study_tells_where_it_comes_from(many, small):
+    study, kept, _ = many
+    told = study.provenance
+    assert told["networks"] == NETWORKS and told["hidden"] == WIDTH
+    assert told["recipe"] == RECIPE._asdict()
+    assert told["data"] == "digits" and told["data_sha256"] == small.checksum
+    # two batches: each network tells the time of its batch
+    each = [run.provenance["wall_seconds"] for run in kept]
+    assert told["wall_seconds"] == pytest.approx(each[0] + each[2], abs=0.11) and min(each) > 0
+    assert {"command", "commit", "versions", "device", "cores", "system"} <= told.keys()
+
+
+def test_the_first_networks_of_a_study_are_published_whole(many, monkeypatch):
+    _, kept, root = many
+    monkeypatch.setattr(runs, "ROOT", root)
+    assert runs.published() == ["hundred-0", "hundred-1"]
+    for run in kept[: studies.WHOLE]:
+        found = runs.load_run(run.name)
+        assert (found.metrics, found.provenance) == (run.metrics, run.provenance)
+        np.testing.assert_array_equal(found.states, run.states)
+        for name, array in run.parameters.items():
+            np.testing.assert_array_equal(found.parameters[name], array)
+
+
+def all_cutoffs(parts, bias, states, labels):
+    """Recall of each class under every subset of the directions, all subsets at once."""
+    modes = len(parts.s)
+    kept = (np.arange(2**modes)[:, None] >> np.arange(modes) & 1).astype(float)
+    terms = (states @ parts.Vt.T)[:, :, None] * (parts.U * parts.s).T
+    logits = np.tensordot(kept, terms, axes=(1, 1)) + bias
+    hits = logits.argmax(axis=2) == labels
+    return np.stack([hits[:, labels == k].mean(axis=1) for k in range(len(bias))], axis=1)
+
+
+def one_out(modes=10):
+    return [2**modes - 1 - 2**k for k in range(modes)]
+
+
+@pytest.fixture(params=range(NETWORKS))
+def one(request, many):
+    """One network of the small study: its row, its run, its decomposed readout."""
+    row = {name: array[request.param] for name, array in many[0].arrays.items()}
+    run = many[1][request.param]
+    return row, run, svd.svd(run.readout)
+
+
+def test_a_row_holds_the_readout_and_its_decomposition(one):
+    row, run, parts = one
+    np.testing.assert_array_equal(row["readout"], run.parameters["readout.kernel"].T)
+    np.testing.assert_array_equal(row["bias"], run.parameters["readout.bias"])
+    values = np.sqrt(np.linalg.eigvalsh(run.readout @ run.readout.T)[::-1])
+    np.testing.assert_allclose(row["singular_values"], values, rtol=1e-4)
+    np.testing.assert_allclose(row["left"], parts.U, atol=1e-6)
+
+
+def test_a_row_holds_the_recalls_under_all_cutoffs_of_the_stored_states(one, small):
+    row, run, parts = one
+    labels = small.test.labels
+    table = all_cutoffs(parts, run.bias, run.states, labels)
+    np.testing.assert_allclose(row["nested"], table[[2**r - 1 for r in range(11)]], atol=1e-6)
+    np.testing.assert_allclose(row["single"], table[one_out()], atol=1e-6)
+    np.testing.assert_allclose(row["shapley"], cutoffs.shapley(table), atol=1e-3)
+    off = np.abs(row["test_hits"] - table @ np.bincount(labels))
+    assert off.max() < 1.01 and (off > 0.01).mean() < 0.01  # but for ties within rounding
+    table = np.zeros((10, 10), int)
+    np.add.at(table, (labels, logits(run).argmax(axis=1)), 1)
+    np.testing.assert_array_equal(row["confusion"], table)
+    assert row["test_accuracy"] == pytest.approx(run.metrics["test_accuracy"])
+
+
+def test_a_row_holds_the_hits_on_the_validation_part(one, small):
+    row, run, parts = one
+    images, labels = small.validation
+    states = np.asarray(studies.restore(run).states(jnp.asarray(images)))[:, -1]
+    expected = all_cutoffs(parts, run.bias, states, labels) @ np.bincount(labels)
+    off = np.abs(row["validation_hits"] - expected)
+    assert off.max() < 1.01 and (off > 0.01).mean() < 0.01
+
+
+def test_a_row_holds_the_geometry_of_the_first_training_samples(one, small):
+    row, run, _ = one
+    images, labels = small.train.images[:100], small.train.labels[:100]
+    states = np.asarray(studies.restore(run).states(jnp.asarray(images)))[:, -1]
+    means = np.stack([states[labels == k].mean(axis=0) for k in range(10)])
+    np.testing.assert_allclose(row["class_means"], means, atol=1e-5)
+    assert row["collapse"] == pytest.approx(ensembles.collapse(states, labels), rel=1e-3)
+    centred = means - means.mean(axis=0)
+    np.testing.assert_allclose(row["gram"], centred @ centred.T, atol=1e-4)
+    np.testing.assert_allclose(row["cross"], run.readout @ centred.T, atol=1e-4)
+    read = (states @ run.readout.T + run.bias).argmax(axis=1)
+    assert row["train_accuracy"] == pytest.approx((read == labels).mean())
+
+
+def test_a_row_holds_the_network_before_training(one, small):
+    row, run, _ = one
+    fresh = studies.classifier(small, WIDTH)(jax.random.key(run.provenance["seed"]))
+    states = np.asarray(fresh.states(jnp.asarray(small.test.images)))[:, -1]
+    parts, bias = svd.svd(np.asarray(fresh.readout.kernel[...]).T), np.zeros(10)
+    assert_is_control(row, "untrained", parts, bias, states, small.test.labels)
+
+
+def assert_is_control(row, name, parts, bias, states, labels):
+    table = all_cutoffs(parts, bias, states, labels)
+    np.testing.assert_allclose(row[f"{name}_single"], table[one_out()], atol=1e-6)
+    np.testing.assert_allclose(row[f"{name}_shapley"], cutoffs.shapley(table), atol=1e-3)
+    assert np.abs(row[f"{name}_shapley"] - row["shapley"]).max() > 0.01
+
+
+def test_a_row_holds_a_random_readout_and_random_directions(one, small):
+    row, run, _ = one
+    labels, rng = small.test.labels, np.random.default_rng(run.provenance["seed"])
+    noise = rng.normal(size=(10, WIDTH))
+    noise *= np.sqrt((run.readout**2).sum() / (noise**2).sum())
+    assert_is_control(row, "random", svd.svd(noise), np.zeros(10), run.states, labels)
+    basis = ensembles.random_basis(rng, 10)
+    rotated = ensembles.rotate(run.readout, basis)
+    assert_is_control(row, "rotated", rotated, run.bias, run.states, labels)
+
+
+def test_the_means_of_the_pixels_are_those_of_all_training_samples(many, small):
+    images, labels = small.train
+    for k, mean in enumerate(many[0].arrays["pixel_means"]):
+        np.testing.assert_allclose(mean, images[labels == k].mean(axis=0).ravel(), atol=1e-6)
+
+
+@pytest.fixture
+def seeds_trained(monkeypatch):
+    """The seeds of each batch that is trained from now on."""
+    batches, train_classifiers = [], studies.train_classifiers
+
+    def recorded(data, seeds, *rest):
+        batches.append(list(seeds))
+        return train_classifiers(data, seeds, *rest)
+
+    monkeypatch.setattr(studies, "train_classifiers", recorded)
+    return batches
+
+
+def test_an_interrupted_study_keeps_what_it_has_and_ends_the_same(
+    many, small, tmp_path, monkeypatch, seeds_trained, capsys
+):
+    make_tiny(monkeypatch, small, tmp_path)
+    told = []
+
+    def interrupt_in_the_second_batch(epoch):
+        told.append(epoch.number)
+        if len(told) == 3:
+            raise KeyboardInterrupt
+
+    words = "hundred", "--networks", str(NETWORKS)
+    with monkeypatch.context() as patch:
+        patch.setattr(studies, "print_epoch", interrupt_in_the_second_batch)
+        with pytest.raises(SystemExit, match="Interrupted; the same command goes on from the last"):
+            command(patch, *words)
+    folder = tmp_path / "build" / "networks"
+    assert sorted(path.name for path in folder.iterdir()) == ["hundred-0", "hundred-1"]
+    assert not (tmp_path / "results").exists()
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    assert "trained 2 of 4; " in capsys.readouterr().out
+
+    monkeypatch.setattr(studies, "print_epoch", lambda epoch: told.append(epoch.number))
+    command(monkeypatch, *words)
+    assert told == [1, 2, 1, 2]  # none of the epochs was gone through again
+    assert seeds_trained == [[0, 1], [2, 3], [2, 3]]
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    out = capsys.readouterr().out
+    assert f"2 of 4 are there already, in {folder}" in out
+    assert "trained 4 of 4; 0 min 00 s left" in out
+    found = runs.load_study("hundred").arrays
+    assert found.keys() == many[0].arrays.keys()
+    for name, array in many[0].arrays.items():
+        np.testing.assert_array_equal(found[name], array)
+
+
+def test_a_study_that_is_there_is_measured_without_training(
+    many, small, monkeypatch, seeds_trained
+):
+    make_tiny(monkeypatch, small, many[2])
+    studies.hundred(2)
+    assert seeds_trained == []
+    for name, array in runs.load_study("hundred").arrays.items():
+        rows = slice(None) if name == "pixel_means" else slice(2)
+        np.testing.assert_array_equal(array, many[0].arrays[name][rows])
+
+
+def other_fact(name, value):
+    def change(folder):
+        run = runs.load_run(str(folder))
+        runs.save_run(folder, run._replace(provenance=run.provenance | {name: value}))
+
+    return change
+
+
+def damage(folder):
+    (folder / "states.safetensors").write_bytes(b"")
+
+
+UNFIT = {
+    "of another recipe": other_fact("recipe", RECIPE._replace(weight_decay=0.5)._asdict()),
+    "of other data": other_fact("data_sha256", "0"),
+    "of another width": other_fact("hidden", 64),
+    "damaged": damage,
+    "missing": shutil.rmtree,
+}
+
+
+@pytest.mark.parametrize("spoil", UNFIT.values(), ids=UNFIT)
+def test_a_kept_network_that_does_not_fit_is_trained_anew(
+    many, small, tmp_path, monkeypatch, spoil
+):
+    shutil.copytree(many[2], tmp_path, dirs_exist_ok=True)
+    make_tiny(monkeypatch, small, tmp_path)
+    wanted = []
+
+    def record(data, seeds, *rest):
+        wanted.extend(seeds)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(studies, "train_classifiers", record)
+    spoil(tmp_path / "build" / "networks" / "hundred-2")
+    with pytest.raises(KeyboardInterrupt):
+        studies.hundred(NETWORKS)
+    assert wanted == [2]
 
 
 def test_mnist_networks_are_published():
@@ -161,3 +468,179 @@ def test_published_states_follow_from_the_parameters(name, real_mnist):
     images = jnp.asarray(data.test.images[:500])
     states = studies.restore(run).states(images)[:, -1]
     np.testing.assert_allclose(run.states[:500], states, atol=1 / 200)
+
+
+CONDITIONS = (studies.Condition(1, hidden=WIDTH), studies.Condition(1, 0.5, hidden=12))
+
+
+def test_the_study_of_long_training_has_one_row_a_condition_and_network(
+    small, tmp_path, monkeypatch
+):
+    make_tiny(monkeypatch, small, tmp_path)
+    monkeypatch.setitem(studies.RECIPES, "mnist", RECIPE)
+    monkeypatch.setattr(studies, "CONDITIONS", CONDITIONS)
+    fit_ensemble, trained_on = training.fit_ensemble, []
+
+    def recorded(create, loss, train, recipe, keys, **options):
+        trained_on.append((len(train[0]), len(train[1]), recipe))
+        return fit_ensemble(create, loss, train, recipe, keys, **options)
+
+    monkeypatch.setattr(training, "fit_ensemble", recorded)
+    studies.collapse(2)
+    recipes = [RECIPE._replace(epochs=1, weight_decay=decay) for decay in (0.01, 0.5)]
+    assert trained_on == [(100, 100, recipe) for recipe in recipes]
+    study = runs.load_study("collapse")
+    facts = {"networks": 4, "train_samples": 100, "data_sha256": small.checksum}
+    assert facts.items() <= study.provenance.items()
+    found = study.arrays
+    assert found["seed"].tolist() == [0, 1, 0, 1]
+    assert found["epochs"].tolist() == [1] * 4 and found["hidden"].tolist() == [16, 16, 12, 12]
+    np.testing.assert_allclose(found["weight_decay"], [0.01, 0.01, 0.5, 0.5])
+    names = "1-0.01-16-0", "1-0.01-16-1", "1-0.5-12-0", "1-0.5-12-1"
+    for place, name in enumerate(names):
+        run = runs.load_run(str(tmp_path / "build" / "networks" / f"collapse-{name}"))
+        row = studies.measure(run, small)
+        assert found.keys() - {"epochs", "hidden", "weight_decay"} == row.keys() - {
+            "readout",
+            "class_means",
+        }
+        for of in found.keys() & row.keys():
+            np.testing.assert_array_equal(found[of][place], row[of])
+
+
+PUBLISHED_STUDY = pytest.mark.skipif(
+    not (runs.ROOT / "results" / "hundred" / "study.json").is_file(),
+    reason="the study of a hundred networks is not published yet",
+)
+TEST_COUNTS = np.array([980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009])
+
+
+@pytest.fixture(scope="module")
+def hundred():
+    return runs.load_study("hundred")
+
+
+@PUBLISHED_STUDY
+def test_a_hundred_networks_are_published(hundred):
+    networks = len(hundred.arrays["seed"])
+    assert networks == hundred.provenance["networks"] >= 100
+    assert_is_complete(hundred, networks, 784, studies.HIDDEN)
+    assert hundred.provenance["recipe"] == studies.RECIPES["hundred"]._asdict()
+    for name in ("readout", "singular_values", "shapley", "class_means", "random_shapley"):
+        assert len(np.unique(hundred.arrays[name], axis=0)) == networks
+
+
+@PUBLISHED_STUDY
+def test_the_published_rows_agree_with_themselves(hundred):
+    found = {name: array.astype(float) for name, array in hundred.arrays.items()}
+    empty, full = found["nested"][:, 0], found["nested"][:, -1]
+    largest_bias = np.eye(10)[found["bias"].argmax(axis=1)]
+    np.testing.assert_array_equal(empty, largest_bias)
+    np.testing.assert_allclose(found["shapley"].sum(axis=1), full - empty, atol=1e-5)
+    np.testing.assert_allclose(found["rotated_shapley"].sum(axis=1), full - empty, atol=0.002)
+    counts, right = found["confusion"].sum(axis=2), found["confusion"].diagonal(axis1=1, axis2=2)
+    np.testing.assert_array_equal(counts, np.tile(TEST_COUNTS, (len(counts), 1)))
+    np.testing.assert_allclose(full, right / TEST_COUNTS, atol=0.002)
+    np.testing.assert_allclose(found["test_accuracy"], right.sum(axis=1) / 10_000, atol=0.001)
+    for cutoffs_of, rows in {
+        "nested": [2**r - 1 for r in range(11)],
+        "single": one_out(),
+    }.items():
+        np.testing.assert_allclose(
+            found["test_hits"][:, rows], found[cutoffs_of] @ TEST_COUNTS, atol=0.01
+        )
+
+
+@PUBLISHED_STUDY
+def test_the_published_directions_and_products_are_those_of_the_published_readouts(hundred):
+    found = hundred.arrays
+    for place, readout in enumerate(found["readout"]):
+        parts = svd.svd(readout)
+        np.testing.assert_allclose(found["singular_values"][place], parts.s, rtol=1e-4)
+        np.testing.assert_allclose(found["left"][place], parts.U, atol=1e-4)
+        means = found["class_means"][place].astype(float)
+        centred = means - means.mean(axis=0)
+        np.testing.assert_allclose(found["gram"][place], centred @ centred.T, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(found["cross"][place], readout @ centred.T, rtol=1e-4, atol=1e-3)
+
+
+@pytest.fixture(scope="module", params=[0, 1])
+def whole(request, hundred):
+    """One network that is published whole, and its row in the study."""
+    run = runs.load_run(f"hundred-{request.param}")
+    place = hundred.arrays["seed"].tolist().index(run.provenance["seed"])
+    return run, {name: array[place] for name, array in hundred.arrays.items()}
+
+
+def assert_same_recalls(row, name, table):
+    found = cutoffs.single_and_nested(table)
+    np.testing.assert_allclose(row[f"{name}single"], found.single, atol=0.002)
+    np.testing.assert_allclose(row[f"{name}shapley"], cutoffs.shapley(table), atol=0.002)
+
+
+@PUBLISHED_STUDY
+def test_published_rows_follow_from_the_stored_states(whole):
+    run, row = whole
+    np.testing.assert_array_equal(row["readout"], run.readout)
+    np.testing.assert_array_equal(row["bias"], run.bias)
+    parts = svd.svd(run.readout)
+    np.testing.assert_allclose(row["singular_values"], parts.s, rtol=1e-4)
+    few = cutoffs.cutoffs(parts, run.bias, run.states, run.labels)
+    np.testing.assert_allclose(row["nested"], few.nested, atol=0.002)
+    np.testing.assert_allclose(row["single"], few.single, atol=0.002)
+    table = cutoffs.every_cutoff(parts, run.bias, run.states, run.labels)
+    assert_same_recalls(row, "", table)
+    np.testing.assert_allclose(row["test_hits"], table @ TEST_COUNTS, atol=5)
+    confusion = cutoffs.confusion(logits(run), run.labels)
+    assert np.abs(row["confusion"] - confusion).max() <= 1
+    assert row["test_accuracy"] == pytest.approx(run.metrics["test_accuracy"], abs=1e-6)
+
+
+@PUBLISHED_STUDY
+def test_published_controls_follow_from_the_stored_states(whole):
+    run, row = whole
+    rng = np.random.default_rng(run.provenance["seed"])
+    noise = rng.normal(size=run.readout.shape)
+    noise *= np.linalg.norm(run.readout) / np.linalg.norm(noise)
+    rotated = ensembles.rotate(run.readout, ensembles.random_basis(rng, 10))
+    given = run.states, run.labels
+    random = cutoffs.every_cutoff(svd.svd(noise), np.zeros(10), *given)
+    assert_same_recalls(row, "random_", random)
+    assert_same_recalls(row, "rotated_", cutoffs.every_cutoff(rotated, run.bias, *given))
+
+
+@PUBLISHED_STUDY
+def test_published_rows_follow_from_the_images(whole, real_mnist):
+    run, row = whole
+    data = datasets.mnist()
+    assert run.provenance["data_sha256"] == data.checksum
+    model, parts = studies.restore(run), svd.svd(run.readout)
+    validation = studies.last_states(model, data.validation.images)
+    table = cutoffs.every_cutoff(parts, run.bias, validation, data.validation.labels)
+    hits = table @ np.bincount(data.validation.labels)
+    np.testing.assert_allclose(row["validation_hits"], hits, atol=5)
+    images, labels = (part[: studies.GEOMETRY] for part in data.train)
+    states = studies.last_states(model, images)
+    means = ensembles.class_means(states, labels)
+    np.testing.assert_allclose(row["class_means"], means, atol=1e-3)
+    assert row["collapse"] == pytest.approx(ensembles.collapse(states, labels), rel=1e-3)
+    read = (states @ run.readout.T + run.bias).argmax(axis=1)
+    assert row["train_accuracy"] == pytest.approx((read == labels).mean(), abs=2e-4)
+
+
+@PUBLISHED_STUDY
+def test_the_published_control_before_training_follows_from_the_seed(whole, real_mnist):
+    run, row = whole
+    data, fresh = datasets.mnist(), studies.untrained(run)
+    states = studies.last_states(studies.restore(fresh), data.test.images)
+    given = svd.svd(fresh.readout), fresh.bias, states, data.test.labels
+    assert_same_recalls(row, "untrained_", cutoffs.every_cutoff(*given))
+
+
+@PUBLISHED_STUDY
+def test_the_published_means_of_the_pixels_are_those_of_mnist(hundred, real_mnist):
+    data = datasets.mnist()
+    assert hundred.provenance["data_sha256"] == data.checksum
+    pixels = data.train.images.reshape(-1, 784)
+    means = ensembles.class_means(pixels.astype(float), data.train.labels)
+    np.testing.assert_allclose(hundred.arrays["pixel_means"], means, atol=1e-4)

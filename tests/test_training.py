@@ -2,12 +2,14 @@ import os
 import random
 import signal
 import time
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from safetensors.numpy import load_file
 
 from rnnatomy import runs, studies, training
 
@@ -46,9 +48,13 @@ def fit_lstm(small, samples, recipe, keys):
     return training.fit_ensemble(create, training.cross_entropy, train, recipe, keys)
 
 
+def fit_lstms(data):
+    return fit_lstm(data, 32, training.Recipe(epochs=3, batch=8), KEYS)
+
+
 @pytest.fixture(scope="module")
 def lstms(small):
-    return fit_lstm(small, 32, training.Recipe(epochs=3, batch=8), KEYS)
+    return fit_lstms(small)
 
 
 def arrays(fitted):
@@ -74,7 +80,7 @@ def test_a_few_dozen_steps_overfit_eight_samples(overfitted, small):
 
 
 def test_the_same_keys_give_the_same_bits(lstms, small):
-    again = fit_lstm(small, 32, training.Recipe(epochs=3, batch=8), KEYS)
+    again = fit_lstms(small)
     for name, array in arrays(lstms).items():
         np.testing.assert_array_equal(array, arrays(again)[name])
         assert name == "readout.bias" or (array[0] != array[1]).any()
@@ -241,6 +247,103 @@ def test_a_loss_that_is_not_finite_says_when_nothing_is_kept():
 
     with pytest.raises(training.NotFiniteError, match=r"epoch 1: .* no checkpoint was asked"):
         training.fit_ensemble(Line, nothing, line_data(), QUICK, KEYS)
+
+
+def network(seed=0, count=6):
+    """Arrays of some networks, keys among them, and what they share."""
+    keys = jax.random.split(jax.random.key(seed), count)
+    weights = jax.random.normal(jax.random.key(seed + 1), (count, 3))
+    return (keys, {"w": weights}), (jnp.arange(4.0), {"power": jnp.int32(2)})
+
+
+def noisy(network, *shared):
+    key, weights = network
+    scale, options = shared
+    noise = jax.random.normal(key, (4,))
+    outer = jnp.outer(scale + noise, weights["w"])
+    return {"outer": outer, "next": jax.random.fold_in(key, options["power"])}, noise.sum()
+
+
+def assert_each_is_alone(found, networks, shared):
+    by_itself = jax.jit(noisy)
+    for place in range(len(networks[0])):
+        alone, total = by_itself(jax.tree.map(lambda leaf, p=place: leaf[p], networks), *shared)
+        np.testing.assert_allclose(found[0]["outer"][place], alone["outer"], rtol=1e-6)
+        np.testing.assert_allclose(found[1][place], total, rtol=1e-6)
+        assert found[0]["next"][place] == alone["next"]
+
+
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])
+@pytest.mark.parametrize("count", [1, 5])
+def test_networks_side_by_side_are_each_as_if_alone(monkeypatch, backend, count):
+    networks, shared = network(count=count)
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    assert_each_is_alone(training.side_by_side(noisy)(networks, *shared), networks, shared)
+
+
+def test_networks_side_by_side_need_share_nothing():
+    _, found = training.side_by_side(lambda key: (key, jax.random.bits(key)))(KEYS)
+    np.testing.assert_array_equal(found, [jax.random.bits(key) for key in KEYS])
+
+
+SIDE_BY_SIDE = """
+import os, sys
+
+devices, *counts = map(int, sys.argv[2:])
+os.cpu_count = lambda: devices
+from rnnatomy import training
+
+training.use_each_core()
+
+import jax
+from safetensors.numpy import save_file
+from rnnatomy import datasets, runs
+import test_training
+
+assert len(jax.devices()) == devices
+assert os.environ["XLA_FLAGS"].split() == ["--xla_dump_to=", "--xla_cpu_multi_thread_eigen=false"]
+for count in counts:
+    networks, shared = test_training.network(count=count)
+    found = training.side_by_side(test_training.noisy)(networks, *shared)
+    test_training.assert_each_is_alone(found, networks, shared)
+    used, = {len(leaf.sharding.device_set) for leaf in jax.tree.leaves(found)}
+    print(count, used)
+if sys.argv[1]:
+    fitted = test_training.fit_lstms(datasets.digits())
+    save_file(runs.flatten(fitted.parameters) | {"loss": fitted.history["loss"]}, sys.argv[1])
+"""
+
+
+@pytest.fixture(scope="module")
+def shared_out(child, tmp_path_factory):
+    """How many of two and of three devices took part in what, and what two devices fitted."""
+    fits = tmp_path_factory.mktemp("devices") / "fits"
+    settings = {"PYTHONPATH": Path(__file__).parent, "XLA_FLAGS": "--xla_dump_to="}
+    two = child(SIDE_BY_SIDE, fits, 2, 3, 4, **settings)
+    three = child(SIDE_BY_SIDE, "", 3, 2, 5, 6, **settings)
+    used = []
+    for process in (two, three):
+        out, err = process.communicate(timeout=300)
+        assert process.returncode == 0, err
+        used.append({int(count): int(part) for count, part in map(str.split, out.splitlines())})
+    return used, load_file(fits)
+
+
+def test_as_many_devices_take_part_as_divide_the_networks(shared_out):
+    assert shared_out[0] == [{3: 1, 4: 2}, {2: 2, 5: 1, 6: 3}]
+
+
+def test_two_devices_fit_the_same_bits_as_one(shared_out, lstms):
+    for name, array in (arrays(lstms) | {"loss": lstms.history["loss"]}).items():
+        np.testing.assert_array_equal(shared_out[1][name], array)
+
+
+def test_cores_become_devices_only_before_anything_is_computed(monkeypatch):
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    jnp.zeros(1).block_until_ready()
+    with pytest.raises(RuntimeError, match="before any JAX operation is executed"):
+        training.use_each_core()
+    assert "XLA_FLAGS" not in os.environ and len(jax.devices()) == 1
 
 
 class Stop(Exception):

@@ -29,7 +29,7 @@ from rnnatomy import datasets, runs
 
 BOOK = runs.ROOT / "book"
 BUILD = runs.ROOT / "build"
-NOTEBOOKS = ("intro", "training", "readout", "cutoffs", "reproducibility")
+NOTEBOOKS = ("intro", "training", "readout", "cutoffs", "hundred", "reproducibility")
 """The chapters that run, in reading order."""
 
 

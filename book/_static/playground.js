@@ -1,0 +1,380 @@
+// The playground: switches that take directions out of a readout, and what is still read.
+// The page carries the data; lib/rnnatomy/playground.py writes them and tells how they are laid out.
+(() => {
+  "use strict";
+
+  const LOST = 18, WON = 6; // most images shown, of those lost and of those won
+
+  // ---- What the page carries ----
+
+  async function read(root) {
+    const facts = JSON.parse(root.querySelector(".playground-facts").textContent);
+    const text = atob(root.querySelector(".playground-data").textContent);
+    const packed = Uint8Array.from(text, letter => letter.charCodeAt(0));
+    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
+    const bytes = new Uint8Array(await new Response(stream).arrayBuffer());
+    const labels = Uint8Array.from(facts.counts.flatMap((count, label) => Array(count).fill(label)));
+    const count = labels.length, modes = facts.networks[0].s.length;
+    const all = facts.networks.length * modes * count;
+    facts.networks.forEach((network, n) => {
+      network.planes = network.s.map((_, k) => {
+        const start = (n * modes + k) * count;
+        return coefficients(network, k, labels, bytes.subarray(start), bytes.subarray(all + start));
+      });
+      network.table = network.s.map((s, k) => network.U.map(row => s * row[k]));
+    });
+    return { ...facts, labels, modes, pixels: bytes.subarray(2 * all), canvases: [] };
+  }
+
+  // a = centre + step * level; a level x comes folded: 2 x, or -2 x - 1 where it is negative
+  function coefficients({ centre, step }, k, labels, low, high) {
+    return Float64Array.from(labels, (label, i) => {
+      const folded = low[i] | high[i] << 8;
+      return centre[label][k] + step[label][k] * (folded >> 1 ^ -(folded & 1));
+    });
+  }
+
+  // ---- Arithmetic ----
+
+  // The answers to all samples with some directions kept; a tie goes to the lower class.
+  function answer({ planes, table, bias }, kept) {
+    const count = planes[0].length, classes = bias.length;
+    const scores = new Float64Array(count * classes), answers = new Uint8Array(count);
+    for (let i = 0; i < count; i++) scores.set(bias, i * classes);
+    planes.forEach((plane, k) => {
+      if (!kept[k]) return;
+      const row = Float64Array.from(table[k]);
+      for (let i = 0, at = 0; i < count; i++)
+        for (let c = 0; c < classes; c++) scores[at++] += plane[i] * row[c];
+    });
+    for (let i = 0; i < count; i++) {
+      const at = i * classes;
+      let best = 0;
+      for (let c = 1; c < classes; c++) if (scores[at + c] > scores[at + best]) best = c;
+      answers[i] = best;
+    }
+    return answers;
+  }
+
+  // How often each class (row) is read as each (column), and which fraction is read rightly.
+  function measure(answers, { labels, counts }) {
+    const table = counts.map(() => counts.map(() => 0));
+    answers.forEach((c, i) => table[labels[i]][c]++);
+    const hits = table.map((row, c) => row[c]);
+    const accuracy = hits.reduce((a, b) => a + b) / labels.length;
+    return { table, recall: hits.map((hit, c) => hit / counts[c]), accuracy };
+  }
+
+  // Samples that change sides, as { sample, from, to }: read rightly before (lost) or now (won).
+  function compare(before, now, labels) {
+    const lost = [], won = [];
+    labels.forEach((label, sample) => {
+      const from = before[sample], to = now[sample];
+      if (from === to || (from !== label && to !== label)) return;
+      (from === label ? lost : won).push({ sample, from, to });
+    });
+    return { lost: byPair(lost), won: byPair(won) };
+  }
+
+  // Groups of equal answers before and now, the most frequent first.
+  function byPair(changes) {
+    const groups = new Map();
+    for (const change of changes) {
+      const pair = arrow(change);
+      if (!groups.has(pair)) groups.set(pair, []);
+      groups.get(pair).push(change);
+    }
+    return { count: changes.length, pairs: [...groups].sort((a, b) => b[1].length - a[1].length) };
+  }
+
+  // A few changes of each pair: more of the frequent ones, and yet some of the rare.
+  function choose(pairs, most, place) {
+    const offers = pairs.flatMap(([, group], order) => group.filter(one => place.has(one.sample))
+      .map((one, i) => ({ one, order, turn: (i + 1) / Math.sqrt(group.length) })));
+    const taken = offers.sort((a, b) => a.turn - b.turn).slice(0, most);
+    return taken.sort((a, b) => a.order - b.order).map(({ one }) => one);
+  }
+
+  // ---- Words ----
+
+  const arrow = ({ from, to }) => `${from}\u00a0→\u00a0${to}`; // not broken across lines
+  const number = value => value.toLocaleString("en-US");
+  const fraction = value => value.toFixed(3);
+  const images = count => `${count ? number(count) : "no"} ${count > 1 ? "images" : "image"}`;
+
+  function list(numbers) {
+    const words = numbers.map(String);
+    return words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`;
+  }
+
+  const isNested = kept => kept.every((on, k) => on || !kept[k + 1]);
+
+  function setting(kept) {
+    const on = [], off = [];
+    kept.forEach((keep, k) => (keep ? on : off).push(k + 1));
+    if (!off.length) return `With all ${on.length} directions`;
+    if (!on.length) return "With no direction, by its bias alone";
+    if (off.length === 1) return `Without direction ${off[0]}`;
+    if (on.length === 1) return `With direction ${on[0]} alone`;
+    if (isNested(kept)) return `With the first ${on.length} directions`;
+    return off.length > on.length ? `With directions ${list(on)} alone` : `Without directions ${list(off)}`;
+  }
+
+  function summary(name, kept, now, whole) {
+    const start = `${setting(kept)}, ${name} has an accuracy of ${fraction(now.accuracy)}`;
+    if (kept.every(Boolean)) return `${start}.`;
+    const losses = now.recall.map((recall, c) => whole.recall[c] - recall);
+    const worst = losses.indexOf(Math.max(...losses));
+    const [from, to] = [whole, now].map(one => fraction(one.recall[worst]));
+    const most = losses[worst] > 0
+      ? `the ${worst} loses most, its recall goes from ${from} to ${to}`
+      : "no digit loses";
+    return `${start}, against ${fraction(whole.accuracy)} with the whole readout; ${most}.`;
+  }
+
+  // What is said of changes, of which some are shown: as images, or else as pairs with their counts.
+  function detail({ count, pairs }, isLost, shown, asImages) {
+    const [before, now] = isLost ? ["Right", "wrong"] : ["Wrong", "right"];
+    const parts = [`${before} with the whole readout, ${now} now`];
+    if (count && asImages) {
+      const frequent = pairs.slice(0, 3).map(([pair, { length }]) => `${pair} (${number(length)})`);
+      if (isLost) parts.push(`most often ${list(frequent)}`);
+      if (shown === count) parts.push("all are shown");
+      else parts.push(`${shown || "none"} of them ${shown > 1 ? "are" : "is"} shown`);
+    } else if (shown < pairs.length) parts.push(`the ${shown} most frequent of ${pairs.length} pairs`);
+    return `${parts.join("; ")}.`;
+  }
+
+  // ---- Elements ----
+
+  function make(tag, attributes = {}, ...children) {
+    const element = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+    element.append(...children);
+    return element;
+  }
+
+  function write(element, text) {
+    if (element.textContent !== String(text)) element.textContent = text;
+  }
+
+  const unseen = text => make("span", { class: "playground-unseen" }, text);
+
+  function makeSwitch(k) {
+    const box = make("input", { type: "checkbox", role: "switch" });
+    const picture = make("span", { class: "playground-vector", "aria-hidden": "true" });
+    const value = make("span", { class: "playground-value" });
+    const name = make("span", { class: "playground-number" }, unseen("Direction "), String(k + 1));
+    return { box, picture, value, label: make("label", {}, name, box, picture, value) };
+  }
+
+  // Left vectors, as one bar for each class, up or down from zero; all on the same scale.
+  function drawVectors({ U, s }, colours) {
+    const top = Math.max(...U.flat()), bottom = Math.min(...U.flat());
+    const y = u => (top - u) / (top - bottom) * 40, width = colours.length * 5;
+    const bar = (u, c) => {
+      const [start, end] = [y(u), y(0)].sort((a, b) => a - b), height = Math.max(end - start, 0.5);
+      return `<rect x="${c * 5 + 0.5}" y="${start}" width="4" height="${height}" fill="${colours[c]}"/>`;
+    };
+    return s.map((_, k) => {
+      const bars = U.map((row, c) => bar(row[k], c)).join("");
+      return `<svg viewBox="0 0 ${width} 40">${bars}<path d="M0 ${y(0)}H${width}"/></svg>`;
+    });
+  }
+
+  function makeControls(data) {
+    const names = data.networks.map(({ name }, value) => make("option", { value }, name));
+    const select = make("select", {}, ...names);
+    const all = make("button", { type: "button" }, "Keep all");
+    const slider = make("input", { type: "range", min: 0, max: data.modes, step: 1 });
+    const rank = make("span", { class: "playground-rank", "aria-hidden": "true" });
+    const hint = make("span", { class: "playground-quiet" }, "Slide to keep the first directions only.");
+    const switches = Array.from({ length: data.modes }, (_, k) => makeSwitch(k));
+    const element = make("fieldset", {},
+      make("legend", {}, "Directions kept"),
+      make("div", { class: "playground-head" },
+        make("label", {}, "Network ", select), all,
+        make("label", { class: "playground-first" }, "Rank ", rank, hint, slider)),
+      make("div", { class: "playground-switches" }, ...switches.map(one => one.label)),
+      make("p", { class: "playground-note" },
+        "Below each switch: the direction’s left vector, which is what it adds to the logits of the " +
+        `digits 0 to ${data.counts.length - 1} (from left to right, up or down), and its singular value.`));
+    return { element, select, all, slider, rank, switches };
+  }
+
+  function makeRecall({ counts, colours }) {
+    const rows = [...counts.keys(), "all"].map(c => {
+      const bar = make("div", { class: "playground-bar", "data-digit": c });
+      bar.style.setProperty("--colour", colours[c] || "currentColor");
+      const now = make("td"), whole = make("td", { class: "playground-quiet" });
+      const row = make("tr", {}, make("th", { scope: "row" }, String(c)), make("td", {}, bar), now, whole);
+      return { bar, now, whole, row };
+    });
+    const head = make("tr", {},
+      make("th", { scope: "col" }, "digit"), make("td"),
+      make("th", { scope: "col" }, "now"), make("th", { scope: "col" }, "whole"));
+    const element = make("table", { class: "playground-recall" },
+      make("caption", {}, "Recall of each digit, and accuracy; the marks show the whole readout"),
+      make("thead", {}, head),
+      make("tbody", {}, ...rows.slice(0, -1).map(one => one.row)),
+      make("tfoot", {}, rows.at(-1).row));
+    return { element, rows };
+  }
+
+  function makeConfusion({ counts }) {
+    const classes = [...counts.keys()];
+    const cells = [...classes, "all"].map(() => classes.map(() => make("td")));
+    const head = name => make("th", { scope: "row" }, String(name));
+    const element = make("table", { class: "playground-confusion" },
+      make("caption", {}, "Images of each digit (row) by answer (column)"),
+      make("thead", {}, make("tr", {},
+        make("th", { scope: "col" }, unseen("digit")),
+        ...classes.map(c => make("th", { scope: "col" }, String(c))))),
+      make("tbody", {}, ...classes.map(c => make("tr", {}, head(c), ...cells[c]))),
+      make("tfoot", {}, make("tr", {}, head("all"), ...cells.at(-1))));
+    return { element, cells };
+  }
+
+  function makeChanges(fate) {
+    const title = make("p", { class: "playground-title" }), words = make("p"), shown = make("ul");
+    const element = make("div", { class: `playground-${fate}` }, title, words, shown);
+    return { element, fate, title, words, shown };
+  }
+
+  const drawPair = ([pair, { length }]) => make("li", {}, `${pair}: `, make("b", {}, number(length)));
+
+  // An image of the page's stock; drawn at its first use, and kept.
+  function drawDigit(index, change, { pictures, pixels, canvases }) {
+    const [rows, columns] = pictures.shape, start = index * rows * columns;
+    if (!canvases[index]) {
+      const canvas = make("canvas", { width: columns, height: rows, role: "img" });
+      const picture = new ImageData(columns, rows), whole = new Uint32Array(picture.data.buffer);
+      whole.forEach((_, i) => {
+        whole[i] = 0xff000000 | 0x10101 * Math.round(pixels[start + i] * 255 / pictures.white);
+      });
+      canvas.getContext("2d").putImageData(picture, 0, 0);
+      canvases[index] = canvas;
+    }
+    const words = `Test image ${pictures.number[index]}: read as ${change.from}, now as ${change.to}`;
+    canvases[index].setAttribute("aria-label", words);
+    return make("li", {}, canvases[index], make("span", { "aria-hidden": "true" }, arrow(change)));
+  }
+
+  // ---- Showing ----
+
+  function showNetwork({ switches }, network, colours) {
+    const drawings = drawVectors(network, colours);
+    switches.forEach(({ box, picture, value }, k) => {
+      const vector = network.U.map(row => row[k]);
+      const [high, low] = [Math.max, Math.min].map(pick => vector.indexOf(pick(...vector)));
+      box.setAttribute("aria-description", `left vector highest for the ${high}, lowest for the ${low}`);
+      picture.innerHTML = drawings[k];
+      value.replaceChildren(unseen("singular value "), network.s[k].toFixed(2));
+    });
+  }
+
+  function showKept({ slider, rank, switches }, kept) {
+    const count = kept.filter(Boolean).length, nested = isNested(kept);
+    switches.forEach(({ box }, k) => {
+      box.checked = kept[k];
+    });
+    slider.value = count;
+    rank.textContent = count;
+    slider.setAttribute("aria-valuetext", nested ? count : `${count}, but not the first ${count}`);
+    slider.classList.toggle("playground-off", !nested);
+  }
+
+  function showRecall({ rows }, now, whole) {
+    const values = m => [...m.recall, m.accuracy];
+    rows.forEach((row, c) => {
+      const [is, was] = [values(now)[c], values(whole)[c]];
+      row.bar.dataset.recall = is.toFixed(5);
+      row.bar.style.setProperty("--now", is);
+      row.bar.style.setProperty("--whole", was);
+      write(row.now, fraction(is));
+      write(row.whole, fraction(was));
+    });
+  }
+
+  function showConfusion({ cells }, { table }, counts) {
+    table.forEach((row, c) => row.forEach((count, answer) => {
+      const cell = cells[c][answer];
+      write(cell, count);
+      cell.className = `playground-${!count ? "quiet" : c === answer ? "right" : "wrong"}`;
+      cell.style.setProperty("--share", Math.sqrt(count / counts[c]).toFixed(3));
+    }));
+    counts.forEach((_, answer) => {
+      write(cells.at(-1)[answer], table.reduce((sum, row) => sum + row[answer], 0));
+    });
+  }
+
+  function showChanges({ fate, title, words, shown }, changes, data) {
+    const isLost = fate === "lost", most = isLost ? LOST : WON, asImages = !!data.pictures;
+    const draw = one => drawDigit(data.place.get(one.sample), one, data);
+    const items = asImages
+      ? choose(changes.pairs, most, data.place).map(draw)
+      : changes.pairs.slice(0, most).map(drawPair);
+    title.textContent = `${isLost ? "Lost" : "Won"}: ${images(changes.count)}`;
+    words.textContent = detail(changes, isLost, items.length, asImages);
+    shown.replaceChildren(...items);
+    shown.classList.toggle("playground-pairs", !asImages);
+  }
+
+  // ---- Starting ----
+
+  async function start(root) {
+    root.dataset.state = "starting";
+    const data = await read(root);
+    data.place = new Map((data.pictures?.sample ?? []).map((sample, index) => [sample, index]));
+    const controls = makeControls(data), recall = makeRecall(data), confusion = makeConfusion(data);
+    const lost = makeChanges("lost"), won = makeChanges("won");
+    const words = make("p", { class: "playground-summary", "aria-live": "polite" });
+    const state = { network: 0, kept: Array.from({ length: data.modes }, (_, k) => k + 1 !== data.cut) };
+
+    function show() {
+      const network = data.networks[state.network];
+      network.answers ??= answer(network, state.kept.map(() => true));
+      network.whole ??= measure(network.answers, data);
+      const answers = answer(network, state.kept), whole = network.whole;
+      const now = measure(answers, data), changes = compare(network.answers, answers, data.labels);
+      showKept(controls, state.kept);
+      showRecall(recall, now, whole);
+      showConfusion(confusion, now, data.counts);
+      showChanges(lost, changes.lost, data);
+      showChanges(won, changes.won, data);
+      words.textContent = summary(network.name, state.kept, now, whole);
+    }
+
+    function keep(which) {
+      state.kept = state.kept.map((_, k) => which(k));
+      show();
+    }
+
+    function change(network) {
+      state.network = network;
+      showNetwork(controls, data.networks[network], data.colours);
+      show();
+    }
+
+    controls.select.addEventListener("change", () => change(Number(controls.select.value)));
+    controls.all.addEventListener("click", () => keep(() => true));
+    controls.slider.addEventListener("input", () => keep(k => k < Number(controls.slider.value)));
+    for (const { box } of controls.switches)
+      box.addEventListener("change", () => keep(k => controls.switches[k].box.checked));
+
+    change(0);
+    root.replaceChildren(make("div", { class: "playground-body" },
+      controls.element, words,
+      make("div", { class: "playground-results" }, recall.element, confusion.element),
+      make("div", { class: "playground-changes" }, lost.element, won.element)));
+    root.dataset.state = "ready";
+  }
+
+  function startAll() {
+    if (!("DecompressionStream" in window)) return; // the sentence that stands there says enough
+    for (const root of document.querySelectorAll(".playground:not([data-state])")) start(root);
+  }
+
+  if (document.readyState === "loading") addEventListener("DOMContentLoaded", startAll);
+  else startAll();
+})();
