@@ -508,10 +508,6 @@ def test_the_study_of_long_training_has_one_row_a_condition_and_network(
             np.testing.assert_array_equal(found[of][place], row[of])
 
 
-PUBLISHED_STUDY = pytest.mark.skipif(
-    not (runs.ROOT / "results" / "hundred" / "study.json").is_file(),
-    reason="the study of a hundred networks is not published yet",
-)
 TEST_COUNTS = np.array([980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009])
 
 
@@ -520,7 +516,6 @@ def hundred():
     return runs.load_study("hundred")
 
 
-@PUBLISHED_STUDY
 def test_a_hundred_networks_are_published(hundred):
     networks = len(hundred.arrays["seed"])
     assert networks == hundred.provenance["networks"] >= 100
@@ -530,7 +525,6 @@ def test_a_hundred_networks_are_published(hundred):
         assert len(np.unique(hundred.arrays[name], axis=0)) == networks
 
 
-@PUBLISHED_STUDY
 def test_the_published_rows_agree_with_themselves(hundred):
     found = {name: array.astype(float) for name, array in hundred.arrays.items()}
     empty, full = found["nested"][:, 0], found["nested"][:, -1]
@@ -551,7 +545,6 @@ def test_the_published_rows_agree_with_themselves(hundred):
         )
 
 
-@PUBLISHED_STUDY
 def test_the_published_directions_and_products_are_those_of_the_published_readouts(hundred):
     found = hundred.arrays
     for place, readout in enumerate(found["readout"]):
@@ -578,7 +571,6 @@ def assert_same_recalls(row, name, table):
     np.testing.assert_allclose(row[f"{name}shapley"], cutoffs.shapley(table), atol=0.002)
 
 
-@PUBLISHED_STUDY
 def test_published_rows_follow_from_the_stored_states(whole):
     run, row = whole
     np.testing.assert_array_equal(row["readout"], run.readout)
@@ -596,7 +588,6 @@ def test_published_rows_follow_from_the_stored_states(whole):
     assert row["test_accuracy"] == pytest.approx(run.metrics["test_accuracy"], abs=1e-6)
 
 
-@PUBLISHED_STUDY
 def test_published_controls_follow_from_the_stored_states(whole):
     run, row = whole
     rng = np.random.default_rng(run.provenance["seed"])
@@ -609,7 +600,6 @@ def test_published_controls_follow_from_the_stored_states(whole):
     assert_same_recalls(row, "rotated_", cutoffs.every_cutoff(rotated, run.bias, *given))
 
 
-@PUBLISHED_STUDY
 def test_published_rows_follow_from_the_images(whole, real_mnist):
     run, row = whole
     data = datasets.mnist()
@@ -628,7 +618,6 @@ def test_published_rows_follow_from_the_images(whole, real_mnist):
     assert row["train_accuracy"] == pytest.approx((read == labels).mean(), abs=2e-4)
 
 
-@PUBLISHED_STUDY
 def test_the_published_control_before_training_follows_from_the_seed(whole, real_mnist):
     run, row = whole
     data, fresh = datasets.mnist(), studies.untrained(run)
@@ -637,7 +626,6 @@ def test_the_published_control_before_training_follows_from_the_seed(whole, real
     assert_same_recalls(row, "untrained_", cutoffs.every_cutoff(*given))
 
 
-@PUBLISHED_STUDY
 def test_the_published_means_of_the_pixels_are_those_of_mnist(hundred, real_mnist):
     data = datasets.mnist()
     assert hundred.provenance["data_sha256"] == data.checksum

@@ -3,7 +3,7 @@
 (() => {
   "use strict";
 
-  const LOST = 18, WON = 6; // most images shown, of those lost and of those won
+  const LOST = 18, WON = 6; // most images shown of those lost and those won; of pairs, twice as many
 
   // ---- What the page carries ----
 
@@ -309,7 +309,8 @@
   }
 
   function showChanges({ fate, title, words, shown }, changes, data) {
-    const isLost = fate === "lost", most = isLost ? LOST : WON, asImages = !!data.pictures;
+    const isLost = fate === "lost", asImages = !!data.pictures;
+    const most = (isLost ? LOST : WON) * (asImages ? 1 : 2);
     const draw = one => drawDigit(data.place.get(one.sample), one, data);
     const items = asImages
       ? choose(changes.pairs, most, data.place).map(draw)
