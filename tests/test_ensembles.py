@@ -246,6 +246,14 @@ def test_class_means_are_those_of_a_loop_over_the_samples():
     np.testing.assert_allclose(ensembles.class_means(states, labels), sums / counts[:, None])
 
 
+@pytest.mark.parametrize("function", [ensembles.class_means, ensembles.collapse])
+def test_a_class_without_samples_is_refused(function):
+    states, labels = geometry()
+    kept = labels != 1
+    with pytest.raises(ValueError, match="class 1 has no sample: it has no mean"):
+        function(states[kept], labels[kept])
+
+
 def by_hand(states, labels):
     """NC1, sample by sample and eigenvector by eigenvector."""
     classes, hidden = labels.max() + 1, states.shape[1]

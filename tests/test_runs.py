@@ -289,6 +289,18 @@ STUDY_DAMAGE = {
         ),
         "study.json is not a manifest of format 1",
     ),
+    "a manifest that names no arrays": (
+        lambda folder: (folder / "study.json").write_text(
+            '{"format": 1, "provenance": {}, "sha256": {}}'
+        ),
+        "study.json is not a manifest of format 1",
+    ),
+    "a list of checksums": (
+        lambda folder: (folder / "study.json").write_text(
+            '{"format": 1, "provenance": {}, "sha256": ["arrays.safetensors"]}'
+        ),
+        "study.json is not a manifest of format 1",
+    ),
 }
 
 

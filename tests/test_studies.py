@@ -441,6 +441,14 @@ def test_a_kept_network_that_does_not_fit_is_trained_anew(
     assert wanted == [2]
 
 
+@pytest.mark.parametrize("networks", ["0", "1", "-3"])
+def test_fewer_than_two_networks_are_refused(networks, monkeypatch):
+    monkeypatch.setattr(training, "use_each_core", lambda: None)
+    monkeypatch.setattr("sys.argv", ["studies", "hundred", "--networks", networks])
+    with pytest.raises(SystemExit, match=f"^error: --networks is {networks}: give a whole number"):
+        studies.main()
+
+
 def test_mnist_networks_are_published():
     assert len(PUBLISHED) >= 5
 

@@ -151,8 +151,15 @@ def rotate(
 def class_means(
     states: Float[np.ndarray, "sample hidden"], labels: Int[np.ndarray, " sample"]
 ) -> Float[np.ndarray, "class hidden"]:
-    """Average the states of each class, classes 0 to the largest label."""
-    return np.stack([states[labels == k].mean(axis=0) for k in range(labels.max() + 1)])
+    """Average the states of each class, classes 0 to the largest label.
+
+    Raises:
+        ValueError: if a class has no sample.
+    """
+    counts = np.bincount(labels)
+    if not counts.all():
+        raise ValueError(f"class {counts.argmin()} has no sample: it has no mean.")
+    return np.stack([states[labels == k].mean(axis=0) for k in range(len(counts))])
 
 
 def collapse(

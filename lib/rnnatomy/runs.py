@@ -114,7 +114,7 @@ def load_study(name: str) -> Study:
     """
     for folder in (ROOT / "results" / name, Path(name)):
         if (folder / "study.json").is_file():
-            document, arrays = _load(folder / "study.json", {"provenance"})
+            document, arrays = _load(folder / "study.json", {"provenance"}, "arrays.safetensors")
             return Study(folder.name, arrays["arrays.safetensors"], document["provenance"])
     known = ", ".join(sorted(path.parent.name for path in (ROOT / "results").glob("*/study.json")))
     raise RunError(
@@ -133,7 +133,8 @@ def load_run(name: str, kind: str = "LSTMClassifier") -> Run:
         RunError: if there is no such run, a file is damaged, or the run is of another kind.
     """
     folder = find_run(name)
-    document, arrays = _load(folder / "run.json", {"kind", "metrics", "provenance"})
+    fields = {"kind", "metrics", "provenance"}
+    document, arrays = _load(folder / "run.json", fields, "parameters.safetensors")
     if document["kind"] != kind:
         raise RunError(
             f"run {name!r} holds a {document['kind']}, not a {kind}: choose another run."
@@ -289,13 +290,15 @@ def _save(manifest: Path, files: dict[str, Arrays], facts: dict[str, Any]) -> No
     write(manifest, (json.dumps(document, indent=1) + "\n").encode())
 
 
-def _load(manifest: Path, fields: set[str]) -> tuple[dict[str, Any], dict[str, Arrays]]:
-    """Read a manifest that must hold some fields, and the files of arrays that it names."""
+def _load(manifest: Path, fields: set[str], file: str) -> tuple[dict[str, Any], dict[str, Arrays]]:
+    """Read a manifest that must hold some fields and name a file, and the files of arrays."""
     document = _read_json(manifest)
-    if document.get("format") != FORMAT or not fields | {"sha256"} <= document.keys():
+    digests = document.get("sha256")
+    known = document.get("format") == FORMAT and fields <= document.keys()
+    if not known or not isinstance(digests, dict) or file not in digests:
         raise RunError(f"{manifest} is not a manifest of format {FORMAT}: restore it.")
-    digests = document["sha256"].items()
-    return document, {name: _read_checked(manifest.parent / name, d) for name, d in digests}
+    folder = manifest.parent
+    return document, {name: _read_checked(folder / name, d) for name, d in digests.items()}
 
 
 def _contiguous(arrays: Arrays) -> Arrays:

@@ -415,6 +415,8 @@ def main() -> None:
     parser.add_argument("--networks", type=int, help="how many, if not as published")
     options = parser.parse_args()
     training.use_each_core()
+    if options.networks is not None and options.networks < 2:
+        sys.exit(f"error: --networks is {options.networks}: give a whole number of at least 2.")
     try:
         given = {} if options.networks is None else {"networks": options.networks}
         STUDIES[options.study](**given)
