@@ -3,6 +3,7 @@
 # ruff: noqa: E402  (settings and the import hook come before what they concern)
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,7 @@ import hypothesis
 import jax
 import numpy as np
 import pytest
+from playwright.sync_api import Browser, Error, sync_playwright
 
 from rnnatomy import datasets, svd, training
 
@@ -172,3 +174,25 @@ def real_mnist(prepared_mnist: RealMnist, monkeypatch: pytest.MonkeyPatch) -> Re
     monkeypatch.setenv("RNNATOMY_DATA", str(prepared_mnist.files.parent))
     monkeypatch.setenv("TFDS_DATA_DIR", str(prepared_mnist.cache))
     return prepared_mnist
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A real browser, or the sentence that none is here; where CI is set, that is a failure."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    path = next(filter(None, map(shutil.which, names)), None)
+    # closed with the module: while Playwright runs, nothing else can start an event loop
+    with sync_playwright() as playwright:
+        try:
+            started = playwright.chromium.launch(
+                executable_path=path, args=["--no-sandbox", "--disable-gpu", "--disable-quic"]
+            )
+        except Error:
+            if path:
+                raise
+            sentence = "no browser: install Chromium, or run `playwright install chromium`"
+            if os.environ.get("CI") == "true":
+                pytest.fail(sentence, pytrace=False)
+            pytest.skip(sentence)
+        yield started
+        started.close()

@@ -1,7 +1,6 @@
 """The playground: what its page carries, against the library; and its use, in a real browser."""
 
 import json
-import os
 import re
 import shutil
 import zlib
@@ -11,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from bs4 import BeautifulSoup
-from playwright.sync_api import Error, expect, sync_playwright
+from playwright.sync_api import expect
 
 from rnnatomy import cutoffs, playground, runs, svd
 
@@ -267,27 +266,6 @@ PAGE = """<!DOCTYPE html><html lang="en" data-theme="light"><head><meta charset=
 <link rel="icon" href="data:,"><link rel="stylesheet" href="_static/book.css">
 <link rel="stylesheet" href="_static/playground.css"><script src="_static/playground.js"></script>
 </head><body><p id="fig-beside">A figure.</p><main class="bd-article">{}</main></body></html>"""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    names = ("chromium", "chromium-browser", "google-chrome")
-    path = next(filter(None, map(shutil.which, names)), None)
-    # closed with the module: while Playwright runs, nothing else can start an event loop
-    with sync_playwright() as playwright:
-        try:
-            started = playwright.chromium.launch(
-                executable_path=path, args=["--no-sandbox", "--disable-gpu", "--disable-quic"]
-            )
-        except Error:
-            if path:
-                raise
-            sentence = "no browser: install Chromium, or run `playwright install chromium`"
-            if os.environ.get("CI") == "true":
-                pytest.fail(sentence, pytrace=False)
-            pytest.skip(sentence)
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ from chapters run with quick parameters.
 
 import os
 import re
-import shutil
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -15,7 +14,6 @@ from urllib.parse import unquote, urldefrag, urlsplit
 
 import pytest
 from bs4 import BeautifulSoup
-from playwright.sync_api import Error, sync_playwright
 
 SITE = Path(
     os.environ.get("RNNATOMY_SITE") or Path(__file__).parents[1] / "build" / "site-quick"
@@ -220,27 +218,6 @@ def site():
     if not PAGES:
         pytest.fail(f"no site in {SITE}: run `make test`, which builds it first", pytrace=False)
     return SITE
-
-
-@pytest.fixture(scope="module")
-def browser(site):
-    names = ("chromium", "chromium-browser", "google-chrome")
-    path = next(filter(None, map(shutil.which, names)), None)
-    # closed with the module: while Playwright runs, nothing else can start an event loop
-    with sync_playwright() as playwright:
-        try:
-            started = playwright.chromium.launch(
-                executable_path=path, args=["--no-sandbox", "--disable-gpu", "--disable-quic"]
-            )
-        except Error:
-            if path:
-                raise
-            sentence = "no browser: install Chromium, or run `playwright install chromium`"
-            if os.environ.get("CI") == "true":
-                pytest.fail(sentence, pytrace=False)
-            pytest.skip(sentence)
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module", params=PAGES or ["index.html"])
