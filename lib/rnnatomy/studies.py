@@ -56,6 +56,7 @@ CONDITIONS = (
     *(Condition(30, weight_decay=decay) for decay in (0.0, 1e-1)),
     *(Condition(30, hidden=hidden) for hidden in (64, 256)),
 )
+LONGEST = max(CONDITIONS, key=lambda condition: condition.epochs)
 
 
 def classifier(data: datasets.Dataset, hidden: int = HIDDEN) -> training.Create:
@@ -238,7 +239,8 @@ def collapse(networks: int = 10) -> None:
     """Train classifiers on few images for longer and longer: ``results/collapse``.
 
     Each training time, weight decay and width of ``CONDITIONS`` has its networks, with seeds 0, 1,
-    2 and so on; each network is trained from the start through one whole cycle.
+    2 and so on; each network is trained from the start through one whole cycle. The first network
+    of the longest training is published whole too, as a run.
 
     Args:
         networks: how many for each condition.
@@ -253,11 +255,15 @@ def collapse(networks: int = 10) -> None:
         )
         label = f"collapse-{condition.epochs}-{condition.weight_decay}-{condition.hidden}"
         for run in _trained(label, networks, recipe, condition.hidden, few):
-            row = measure(run, few) | {k: np.float32(v) for k, v in condition._asdict().items()}
-            rows.append(row)
+            given = {name: np.float32(value) for name, value in condition._asdict().items()}
+            rows.append(measure(run, few) | controls(run, few) | given)
             seconds += run.provenance["wall_seconds"] / run.provenance["networks"]
-    wide = {"readout", "class_means"}  # as wide as the network, which differs
-    arrays = {name: np.stack([row[name] for row in rows]) for name in rows[0].keys() - wide}
+            if condition == LONGEST and run.provenance["seed"] == 0:
+                runs.save_run(runs.ROOT / "results" / run.name, run)
+            _print_progress("measured", len(rows), networks * len(CONDITIONS))
+    # as wide as the network, which differs; and counts that no question of this study needs
+    left_out = {"readout", "class_means", "test_hits", "validation_hits"}
+    arrays = {name: np.stack([row[name] for row in rows]) for name in rows[0].keys() - left_out}
     facts = {"networks": len(rows), "train_samples": GEOMETRY}
     _publish("collapse", arrays, data, seconds, facts)
 
