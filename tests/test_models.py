@@ -99,3 +99,102 @@ def test_another_key_draws_other_parameters():
     )
     for name in ("cell.dense_i.kernel", "cell.dense_h.kernel", "readout.kernel"):
         assert (one[name] == same[name]).all() and (one[name] != two[name]).any()
+
+
+CELLS = ("gru", "lstm")
+
+
+def seq2seq(seed=0, **options):
+    return models.Seq2Seq(3, HIDDEN, rngs=nnx.Rngs(seed), **options)
+
+
+def with_biases(model):
+    """The same model with random biases, and its arrays in double precision."""
+    arrays = parameters(model)
+    rng = np.random.default_rng(1)
+    arrays |= {k: rng.normal(size=a.shape) for k, a in arrays.items() if k.endswith("bias")}
+    runs.unflatten({name: a.astype(np.float32) for name, a in arrays.items()}, model)
+    return arrays
+
+
+def numpy_gru(arrays, cell, h, x):
+    r_x, z_x, n_x = np.split(
+        x @ arrays[f"{cell}.dense_i.kernel"] + arrays[f"{cell}.dense_i.bias"], 3
+    )
+    r_h, z_h, n_h = np.split(h @ arrays[f"{cell}.dense_h.kernel"], 3)
+    r, z = (1 / (1 + np.exp(-gate)) for gate in (r_x + r_h, z_x + z_h))
+    return (1 - z) * np.tanh(n_x + r * n_h) + z * h
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("residual", [True, False])
+def test_trajectory_is_that_of_a_closed_loop_in_plain_numpy(inputs, tied, residual):
+    model = seq2seq(tied=tied, residual=residual)
+    arrays = with_biases(model)
+    reader = "decoder" if tied else "encoder"
+    found = model.trajectory(inputs, 4)
+    for number, frames in enumerate(np.asarray(inputs, np.float64)):
+        h, fed = np.zeros(HIDDEN), frames[-1]
+        for time, frame in enumerate(frames[:-1]):
+            h = numpy_gru(arrays, reader, h, frame)
+            np.testing.assert_allclose(found.encoder[number, time], h, atol=1e-5)
+        for time in range(4):
+            h = numpy_gru(arrays, "decoder", h, fed)
+            fed = h @ arrays["readout.kernel"] + arrays["readout.bias"] + residual * fed
+            np.testing.assert_allclose(found.decoder[number, time], h, atol=1e-5)
+            np.testing.assert_allclose(found.outputs[number, time], fed, atol=1e-5)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("tied", [True, False])
+def test_there_is_a_state_for_every_frame(inputs, cell, tied):
+    found = seq2seq(cell=cell, tied=tied).trajectory(inputs, 4)
+    assert [part.shape for part in found] == [(5, 8, HIDDEN), (5, 4, HIDDEN), (5, 4, 3)]
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_the_encoder_is_the_cell_unrolled_over_all_frames_but_the_last(inputs, cell):
+    model = seq2seq(cell=cell, tied=False)
+    expected = models.unroll(model.encoder, inputs[:, :-1])
+    np.testing.assert_allclose(model.trajectory(inputs, 1).encoder, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_tied_network_has_one_cell_and_its_decoder_reads_as_the_encoder_does(inputs, cell):
+    tied, untied = seq2seq(cell=cell), seq2seq(cell=cell, tied=False)
+    assert {name.split(".")[0] for name in parameters(tied)} == {"decoder", "readout"}
+    assert {name.split(".")[0] for name in parameters(untied)} == {"encoder", "decoder", "readout"}
+    whole = models.unroll(tied.encoder, inputs)
+    np.testing.assert_allclose(tied.trajectory(inputs, 1).decoder[:, 0], whole[:, -1], atol=1e-6)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_tied_network_stays_tied_when_it_is_split_and_merged(inputs, cell):
+    model = nnx.merge(*nnx.split(seq2seq(cell=cell)))
+    assert model.encoder is model.decoder
+    np.testing.assert_array_equal(model(inputs, 3), seq2seq(cell=cell)(inputs, 3))
+
+
+def test_predicting_longer_begins_with_the_same_frames(inputs):
+    model = seq2seq(residual=True)
+    np.testing.assert_allclose(model(inputs, 7)[:, :3], model(inputs, 3), atol=1e-6)
+
+
+def test_a_decoder_goes_on_from_any_state(inputs):
+    model = seq2seq()
+    whole = model.trajectory(inputs, 6)
+    states, outputs = model.decode(whole.decoder[:, 2], whole.outputs[:, 2], 3)
+    np.testing.assert_allclose(states, whole.decoder[:, 3:], atol=1e-6)
+    np.testing.assert_allclose(outputs, whole.outputs[:, 3:], atol=1e-6)
+
+
+def test_too_few_frames_are_refused(inputs):
+    with pytest.raises(ValueError, match="1 frames to read and 3 to predict: give at least 2"):
+        seq2seq().trajectory(inputs[:, :1], 3)
+    with pytest.raises(ValueError, match="give at least 2 to read and 1 to predict"):
+        seq2seq().trajectory(inputs, 0)
+
+
+def test_an_unknown_cell_is_refused():
+    with pytest.raises(ValueError, match="'rnn' is unknown: choose from gru, lstm"):
+        seq2seq(cell="rnn")

@@ -4,7 +4,7 @@ The readout is fixed once for the whole book: ``logits = W h + b`` with ``W`` of
 (class, hidden), the transpose of Flax's kernel.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -35,13 +35,7 @@ class LSTMClassifier(nnx.Module):
     """
 
     def __init__(self, feature: int, hidden: int, classes: int, *, rngs: nnx.Rngs):
-        self.cell = nnx.OptimizedLSTMCell(
-            feature,
-            hidden,
-            recurrent_kernel_init=orthogonal_gates,
-            bias_init=open_forget_gate,
-            rngs=rngs,
-        )
+        self.cell = _lstm(feature, hidden, rngs)
         self.readout = nnx.Linear(hidden, classes, rngs=rngs)
 
     def __call__(self, inputs: Float[Array, "batch time feature"]) -> Float[Array, "batch class"]:
@@ -54,6 +48,110 @@ class LSTMClassifier(nnx.Module):
     ) -> Float[Array, "batch time hidden"]:
         """Return the hidden state after every frame."""
         return unroll(self.cell, inputs)
+
+
+class Trajectory(NamedTuple):
+    """What a sequence-to-sequence network went through.
+
+    Attributes:
+        encoder: hidden state after each frame that the encoder read.
+        decoder: hidden state after each frame that the decoder was fed.
+        outputs: predicted frames, one per decoder state.
+    """
+
+    encoder: Float[Array, "batch read hidden"]
+    decoder: Float[Array, "batch time hidden"]
+    outputs: Float[Array, "batch time feature"]
+
+
+class Seq2Seq(nnx.Module):
+    """An encoder that reads a sequence, and a decoder that goes on from where it ended.
+
+    The encoder reads all frames but the last. The decoder starts from the encoder's last state and
+    the last frame, and is then fed its own outputs (closed loop), in training as in use:
+
+        h <- cell(h, y),  y <- W h + b  or, with ``residual``,  y <- y + W h + b
+
+    Args:
+        feature: size of one frame, at least 1.
+        hidden: number of units, at least 1.
+        cell: "gru" or "lstm".
+        tied: whether encoder and decoder are one cell, as in Su and Shlizerman.
+        residual: whether the decoder predicts the change from frame to frame.
+        rngs: source of the initial parameters.
+
+    Raises:
+        ValueError: if the cell is unknown.
+
+    Reference:
+        Sutskever, Vinyals and Le (2014); Cho and others (2014); Martinez, Black and Romero (2017)
+        for the residual decoder; Su and Shlizerman (2020).
+    """
+
+    def __init__(
+        self,
+        feature: int,
+        hidden: int,
+        *,
+        cell: str = "gru",
+        tied: bool = True,
+        residual: bool = False,
+        rngs: nnx.Rngs,
+    ):
+        if cell not in CELLS:
+            raise ValueError(f"cell {cell!r} is unknown: choose from {', '.join(CELLS)}.")
+        self.encoder = CELLS[cell](feature, hidden, rngs)
+        self.decoder = self.encoder if tied else CELLS[cell](feature, hidden, rngs)
+        self.readout = nnx.Linear(hidden, feature, rngs=rngs)
+        self.residual = residual
+
+    def __call__(
+        self, inputs: Float[Array, "batch read feature"], frames: int
+    ) -> Float[Array, "batch time feature"]:
+        """Return the predicted frames that follow the inputs."""
+        return self.trajectory(inputs, frames).outputs
+
+    def trajectory(self, inputs: Float[Array, "batch read feature"], frames: int) -> Trajectory:
+        """Read the inputs, predict the frames that follow, and keep every hidden state.
+
+        Args:
+            inputs: at least two frames.
+            frames: how many to predict, at least 1.
+
+        Raises:
+            ValueError: if there are too few frames to read or to predict.
+        """
+        if inputs.shape[1] < 2 or frames < 1:
+            raise ValueError(
+                f"{inputs.shape[1]} frames to read and {frames} to predict: "
+                "give at least 2 to read and 1 to predict."
+            )
+        carry, encoder = _scan(self.encoder, inputs[:, :-1], keep=True)
+        decoder, outputs = self.decode(carry, inputs[:, -1], frames)
+        return Trajectory(jnp.swapaxes(encoder, 0, 1), decoder, outputs)
+
+    def decode(
+        self, carry: Any, frame: Float[Array, "batch feature"], frames: int
+    ) -> tuple[Float[Array, "batch time hidden"], Float[Array, "batch time feature"]]:
+        """Run the decoder in closed loop.
+
+        Args:
+            carry: of the cell, as it stands; the hidden state for a GRU.
+            frame: the first that is fed.
+            frames: how many to predict.
+
+        Returns:
+            The hidden state after each frame, and the predicted frames.
+        """
+
+        def step(carried: tuple[Any, Array], _: None) -> tuple[Any, tuple[Array, Array]]:
+            carry, fed = carried
+            carry, hidden = self.decoder(carry, fed)
+            output = self.readout(hidden) + (fed if self.residual else 0.0)
+            return (carry, output), (hidden, output)
+
+        _, (hidden, outputs) = jax.lax.scan(step, (carry, frame), length=frames)
+        return jnp.swapaxes(hidden, 0, 1), jnp.swapaxes(outputs, 0, 1)
 
 
 def unroll(
@@ -87,7 +185,7 @@ def orthogonal_gates(
 
     Args:
         key: random key.
-        shape: (hidden, 4 hidden).
+        shape: (hidden, gates * hidden).
         dtype: of the result.
 
     Reference:
@@ -105,3 +203,21 @@ def open_forget_gate(
     """Return gate biases of zero, but one for the forget gate, so that memory starts open."""
     gates = jnp.zeros((len(GATES), shape[0] // len(GATES)), dtype)
     return gates.at[GATES.index("f")].set(1).reshape(shape)
+
+
+def _gru(feature: int, hidden: int, rngs: nnx.Rngs) -> nnx.RNNCellBase:
+    return nnx.GRUCell(feature, hidden, recurrent_kernel_init=orthogonal_gates, rngs=rngs)
+
+
+def _lstm(feature: int, hidden: int, rngs: nnx.Rngs) -> nnx.RNNCellBase:
+    return nnx.OptimizedLSTMCell(
+        feature,
+        hidden,
+        recurrent_kernel_init=orthogonal_gates,
+        bias_init=open_forget_gate,
+        rngs=rngs,
+    )
+
+
+CELLS = {"gru": _gru, "lstm": _lstm}
+"""What makes each recurrent cell, by name."""

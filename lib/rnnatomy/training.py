@@ -189,6 +189,24 @@ def cross_entropy(
     return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
 
+def squared_error(
+    model: nnx.Module,
+    batch: tuple[Float[Array, "batch read feature"], Float[Array, "batch time feature"]],
+) -> Float[Array, ""]:
+    """Return the mean squared error of a sequence-to-sequence network on one batch.
+
+    Args:
+        model: is called with the inputs and the number of frames to predict.
+        batch: inputs, and the frames that follow.
+
+    Returns:
+        Mean over samples, frames and features, in squared units of the data.
+    """
+    inputs, targets = batch
+    outputs = model(inputs, targets.shape[1])  # type: ignore[operator]
+    return jnp.square(outputs - targets).mean()
+
+
 def predict(
     function: Callable[[Array], Array], inputs: Array, batch: int = 500
 ) -> Float[Array, "sample ..."]:
