@@ -662,3 +662,15 @@ def test_a_segment_has_a_frame():
 def test_labels_to_clean_are_in_a_row(as_users, clean, labels):
     with pytest.raises(ValueError, match="give one for each frame"):
         clean(labels, 3)
+
+
+def test_averages_forget_the_phase_of_an_orbit_and_keep_what_it_goes_round():
+    rng = np.random.default_rng(0)
+    phase = rng.uniform(0, 2 * np.pi, (8, 1)) + 2 * np.pi * np.arange(20) / 20
+    middle = np.arange(8)[:, None, None]
+    orbits = middle + np.stack([np.cos(phase), np.sin(phase)], axis=-1)
+    found = clusters.averages(orbits)
+    np.testing.assert_allclose(found.points, np.tile(np.arange(8.0)[:, None], 2), atol=1e-9)
+    assert found.sample.tolist() == list(range(8))
+    with pytest.raises(ValueError, match="axes"):
+        clusters.averages(orbits[0])

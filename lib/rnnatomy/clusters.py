@@ -93,6 +93,23 @@ def windows(
     return Points(points, np.repeat(np.arange(samples), views.shape[1]))
 
 
+def averages(sequences: Float[np.ndarray, "sample time feature"]) -> Points:
+    """Take the mean of each sequence over time as a point: sample points of size feature.
+
+    A point tells round what a state goes, not where it is on the way: over whole turns the phase
+    of an orbit cancels out, by which two equal orbits that start at different times differ. What
+    differs between two orbits about the same mean cancels out with it.
+
+    Args:
+        sequences: hidden states of each sample over time.
+
+    Raises:
+        ValueError: if there are not three axes, or one is empty.
+    """
+    _check_sequences(sequences)
+    return Points(sequences.mean(axis=1), np.arange(len(sequences)))
+
+
 def standardise(points: Float[np.ndarray, "point feature"]) -> Float[np.ndarray, "point feature"]:
     """Shift and scale each coordinate to mean zero and variance one.
 
