@@ -68,7 +68,7 @@ test: $(READY) quick  ## all tests: library, chapters, golden outputs, site in a
 golden: $(READY)  ## write the golden outputs anew, after a wanted change of a chapter
 	@$(PY) tests/golden.py write
 
-results: $(READY)  ## run the studies anew and publish them in results/ (some three hours on two cores)
+results: $(READY)  ## run the studies anew and publish them in results/ (some three to four hours on two cores)
 	@$(PY) -m rnnatomy.studies mnist
 	@$(PY) -m rnnatomy.studies hundred
 	@$(PY) -m rnnatomy.studies collapse
@@ -79,6 +79,7 @@ picture: build/chapters/intro.ipynb  ## write the picture of the README anew
 
 bench: $(READY)  ## time the library side by side with its peers
 	@$(PY) benchmarks/library.py
+	@$(PY) benchmarks/pod.py
 
 lint: $(READY)  ## style and types
 	@$(VENV)/bin/ruff check .
