@@ -61,6 +61,7 @@ def test_the_study_has_a_row_for_each_network(small):
     assert found["own"].shape == (20, 54) and found["nearest"].shape == (20, 4, 5)
     assert all(np.isfinite(array).all() for array in found.values())
     assert study.provenance["recipe"] == TINY._asdict()
+    assert study.provenance["networks"] == 20 and study.provenance["seeds"] == 2
 
 
 def test_what_is_followed_ends_where_the_network_ends(small):
@@ -106,15 +107,16 @@ def test_a_control_is_trained_on_futures_of_other_sequences(monkeypatch, tmp_pat
 
 def test_the_published_study_is_whole(published):
     found, told = published.arrays, published.provenance
-    networks = told["networks"]
-    assert networks >= 8 and told["recipe"] == orbit_study.RECIPE._asdict()
+    seeds = told["seeds"]
+    assert seeds >= 8 and told["recipe"] == orbit_study.RECIPE._asdict()
     rows = list(
         zip(*(found[name].tolist() for name in ("families", "hidden", "kind")), strict=True)
     )
     counted = {row: rows.count(row) for row in rows}
     sizes = orbit_study.SIZES
     wanted = {(f, h, k) for f in (2, 4) for h in sizes for k in (0, 2)} | {(2, 64, 1), (4, 64, 1)}
-    assert counted == dict.fromkeys(wanted, networks)
+    assert counted == dict.fromkeys(wanted, seeds)
+    assert told["networks"] == len(found["seed"])
     assert all(np.isfinite(array).all() for array in found.values())
 
 

@@ -87,9 +87,8 @@ def study(networks: int = 8, report: Callable[[str], None] = print) -> None:
     arrays = {}
     for name in dict.fromkeys(name for batch in found for name in batch.arrays):
         arrays[name] = np.concatenate([b.arrays[name] for b in found if name in b.arrays])
-    provenance = runs.provenance(
-        runs.command_line(), wall_seconds=round(seconds, 1), **_facts(networks)
-    )
+    facts = _facts(networks) | {"networks": len(arrays["seed"]), "seeds": networks}
+    provenance = runs.provenance(runs.command_line(), wall_seconds=round(seconds, 1), **facts)
     runs.save_study(runs.ROOT / "results" / "orbits", runs.Study("orbits", arrays, provenance))
 
 
