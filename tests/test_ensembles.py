@@ -344,3 +344,10 @@ def test_the_deviation_from_a_simplex_does_not_depend_on_the_length_of_any_mean(
     assert 0.05 < expected < 1
     scaled = gram * np.outer(lengths, lengths)
     assert ensembles.simplex_deviation(scaled) == pytest.approx(expected)
+
+
+def test_an_interval_is_written_without_negative_zeros():
+    around = ensembles.Interval(-0.001, -0.2, 0.004)
+    assert around.text() == "0.00 (-0.20 to 0.00)"
+    assert around.text("+.3f") == "-0.001 (-0.200 to +0.004)"
+    assert ensembles.Interval(-1e-9, 0.0, 1e-9).text("+.1f") == "+0.0 (+0.0 to +0.0)"

@@ -28,8 +28,10 @@ class Interval(NamedTuple):
     high: float
 
     def text(self, form: str = ".2f") -> str:
-        """Write it as "0.53 (0.41 to 0.64)", each number in the given format."""
-        return f"{self.value:{form}} ({self.low:{form}} to {self.high:{form}})"
+        """Write it as "0.53 (0.41 to 0.64)", each number in the given format; no -0.00."""
+        sign = form[:1] if form[:1] in "+- " else ""
+        value, low, high = (format(x, f"{sign}z{form.removeprefix(sign)}") for x in self)
+        return f"{value} ({low} to {high})"
 
 
 def interval(
