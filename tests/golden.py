@@ -16,7 +16,7 @@ import papermill
 from rnnatomy import chapters
 
 FOLDER = Path(__file__).parent / "golden"
-COMPARED = ("training", "readout", "cutoffs", "hundred", "reproducibility")
+COMPARED = ("training", "readout", "cutoffs", "hundred", "orbits", "gauge", "reproducibility")
 IGNORE = "nbval-ignore-output"
 
 

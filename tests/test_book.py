@@ -12,6 +12,8 @@ SOURCES = {name: chapters.read_chapter(name) for name in chapters.NOTEBOOKS}
 PROSE = {path.stem: path.read_text() for path in chapters.BOOK.glob("*.md")}
 BIBLIOGRAPHY = (chapters.BOOK / "references.bib").read_text()
 
+STUDIED = ("training", "readout", "cutoffs", "hundred", "orbits", "gauge")
+
 notebooks = pytest.mark.parametrize("name", chapters.NOTEBOOKS)
 
 
@@ -75,7 +77,7 @@ def test_cells_are_short(name):
     assert statistics.median(shown or [0]) <= 8
 
 
-@pytest.mark.parametrize("name", ["training", "readout", "cutoffs", "hundred"])
+@pytest.mark.parametrize("name", STUDIED)
 def test_more_words_than_code(name):
     visible = [c for c in code(name) if not {"hide-input", "remove-cell"} & set(chapters.tags(c))]
     assert len(text(name).split()) > sum(len(c.source.split()) for c in visible)
@@ -113,7 +115,7 @@ def test_figure_names_are_unique():
     assert len(set(names)) == len(names)
 
 
-@pytest.mark.parametrize("name", ["training", "readout", "cutoffs", "hundred"])
+@pytest.mark.parametrize("name", STUDIED)
 def test_chapters_have_the_parts_of_the_model_page(name):
     headings = re.findall(r"^## (.+)$", text(name), re.M)
     for part in ("Check", "Robustness", "Takeaways", "Exercises", "References"):
@@ -149,7 +151,7 @@ def test_every_glued_name_is_made_once_and_used():
 
 
 def test_numbers_in_results_prose_are_glued():
-    for name in ("intro", "training", "readout", "cutoffs", "hundred"):
+    for name in ("intro", *STUDIED):
         fenceless = re.sub(r"^```.*$", "", text(name).split("## References")[0], flags=re.M)
         prose = re.sub(r"`[^`\n]*`|\$[^$]*\$|\{[^}\n]*\}", "", fenceless)
         assert not re.findall(r"(?<![\w,.])0\.\d{2,}", prose), name

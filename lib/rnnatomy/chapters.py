@@ -29,7 +29,9 @@ from rnnatomy import datasets, runs
 
 BOOK = runs.ROOT / "book"
 BUILD = runs.ROOT / "build"
-NOTEBOOKS = ("intro", "training", "readout", "cutoffs", "hundred", "reproducibility")
+NOTEBOOKS = (
+    "intro", "training", "readout", "cutoffs", "hundred", "orbits", "gauge", "reproducibility",
+)  # fmt: skip
 """The chapters that run, in reading order."""
 
 
