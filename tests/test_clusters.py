@@ -672,5 +672,5 @@ def test_averages_forget_the_phase_of_an_orbit_and_keep_what_it_goes_round():
     found = clusters.averages(orbits)
     np.testing.assert_allclose(found.points, np.tile(np.arange(8.0)[:, None], 2), atol=1e-9)
     assert found.sample.tolist() == list(range(8))
-    with pytest.raises(ValueError, match="axes"):
-        clusters.averages(orbits[0])
+    with pytest.raises(ValueError, match="at least one of each"):
+        clusters.averages(orbits[:0])
