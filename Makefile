@@ -73,6 +73,7 @@ results: $(READY)  ## run the studies anew and publish them in results/ (some th
 	@$(PY) -m rnnatomy.studies hundred
 	@$(PY) -m rnnatomy.studies collapse
 	@$(PY) -m rnnatomy.studies orbits
+	@$(PY) -m rnnatomy.studies movement
 
 picture: build/chapters/intro.ipynb  ## write the picture of the README anew
 	@$(PY) -m rnnatomy.site picture $< book/images/headline

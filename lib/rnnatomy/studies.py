@@ -18,7 +18,9 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from rnnatomy import cutoffs, datasets, ensembles, models, orbit_study, runs, svd, training
+from rnnatomy import (
+    cutoffs, datasets, ensembles, models, movement_study, orbit_study, runs, svd, training,
+)  # fmt: skip
 
 HIDDEN = 128
 BATCH = 10
@@ -411,7 +413,13 @@ def _clock(seconds: float) -> str:
     return f"{minutes} min {seconds:02d} s"
 
 
-STUDIES = {"mnist": mnist, "hundred": hundred, "collapse": collapse, "orbits": orbit_study.study}
+STUDIES = {
+    "mnist": mnist,
+    "hundred": hundred,
+    "collapse": collapse,
+    "orbits": orbit_study.study,
+    "movement": movement_study.study,
+}
 
 
 def main() -> None:
