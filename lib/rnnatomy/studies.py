@@ -19,8 +19,16 @@ from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from rnnatomy import (
-    cutoffs, datasets, ensembles, models, movement_study, orbit_study, runs, svd, training,
-)  # fmt: skip
+    cutoffs,
+    datasets,
+    ensembles,
+    models,
+    movement_study,
+    orbit_study,
+    runs,
+    svd,
+    training,
+)
 
 HIDDEN = 128
 BATCH = 10
