@@ -302,6 +302,8 @@ def test_sequences_are_held_out_of_training_and_of_its_statistics():
     assert [len(frames) for frames in parts.training] == [40, 40, 40, 40, 20]
     assert [len(frames) for frames in parts.held] == [40, 40, 40, 20]
     assert parts.actions == [0, 0, 1, 2]
+    names = ["walking_1", "walking_5", "directing_traffic_1", "washwindow_1/1"]
+    assert [each.name for each in parts.recorded] == names
     # the fifth and the first walk are held out
     far = [made[0]._replace(frames=made[0].frames + 50), *made[1:]]
     other = study.held_out(far, 4)
@@ -311,6 +313,63 @@ def test_sequences_are_held_out_of_training_and_of_its_statistics():
     whole = np.concatenate(parts.training)
     np.testing.assert_allclose(whole.mean(axis=0), 0, atol=1e-4)
     np.testing.assert_allclose(whole.std(axis=0), 1, atol=1e-3)
+
+
+@pytest.fixture
+def held():
+    made = [sequence(action, n) for action in ("walking", "running") for n in (1, 2, 3)]
+    return study.held_out(made, 0)
+
+
+def test_the_gauge_needs_no_labels():
+    rng = np.random.default_rng(0)
+    points = np.concatenate([place + 0.1 * rng.normal(size=(20, 2)) for place in (0.0, 9.0)])
+    part = study.Embedding(points, np.arange(40.0))
+    mixed = study.Embedding(rng.normal(size=(40, 2)), part.at)
+    found = study.gauge({study.LEARNED[0]: [part], study.LEARNED[1]: [mixed]}, 2, rng)
+    assert found.shape == (2, 2)
+    assert (found[0] > 0.95).all() and (found[1] < 0.6).all()
+    truth = clusters.silhouette(points, np.repeat([0, 1], 20))
+    np.testing.assert_allclose(found[0], truth)
+
+
+def test_roles_are_distances_to_orbits_of_the_own_action_and_of_others(held, monkeypatch):
+    model = study.create(111, TINY)(jax.random.key(0))
+    monkeypatch.setattr(study, "ONWARD", 5)
+    found = study.roles(model, held, TINY)
+    assert found.shape == (2, 3 + 5)
+    assert (found > 0).all()
+    swapped = held._replace(actions=[1 - k for k in held.actions])
+    np.testing.assert_allclose(study.roles(model, swapped, TINY), found, atol=1e-6)
+    # own orbits are those of sequences that move alike
+    assert found[0, 0] < found[1, 0]
+    monkeypatch.setattr(study, "EACH", 4)
+    assert not np.allclose(study.roles(model, held, TINY), found)
+
+
+def test_paths_are_encoder_averages_at_every_frame_in_modes_of_training(held):
+    model = study.create(111, TINY)(jax.random.key(0))
+    found = study.paths(model, held, TINY)
+    fine = study.learned(model, held.held, TINY._replace(stride=1))[study.LEARNED[0]]
+    basis = study.learned(model, held.training, TINY)[study.LEARNED[0]]
+    points = np.concatenate([part.points for part in basis])
+    axes = np.linalg.svd(points - points.mean(axis=0), full_matrices=False)[2][:3]
+    for part, one in zip(found, fine, strict=True):
+        assert np.diff(part.at).tolist() == [2.0] * 16
+        by_hand = (one.points - points.mean(axis=0)) @ axes.T
+        np.testing.assert_allclose(np.abs(part.points), np.abs(by_hand), atol=1e-4)
+
+
+def test_figures_move_on_one_spot():
+    recorded = [sequence("walking")]
+    at = np.array([0.0, 3.0, 4.9])
+    (joints,) = study.figures(recorded, [at])
+    assert joints.shape == (3, 38, 3)
+    still = recorded[0].frames[[0, 3, 4]].astype(float)
+    whole = mocap.forward_kinematics(still, mocap.PARENTS, mocap.OFFSETS)
+    shift = still[:, None, [0, 2]]
+    np.testing.assert_allclose(joints[..., [0, 2]], whole[..., [0, 2]] - shift, atol=1e-6)
+    np.testing.assert_allclose(joints[..., 1], whole[..., 1], atol=1e-6)
 
 
 def test_each_recording_is_scaled_by_itself():
@@ -330,9 +389,15 @@ def test_the_study_has_a_row_for_each_network(small):
         assert found[f"{task}_learned"] == (2, 3, 1, 3, 2, 3)
         assert found[f"{task}_loss"] == found[f"{task}_modes"] == (2, 3)
         assert found[f"{task}_silhouette"] == (2, 3)
+        assert found[f"{task}_gauge"] == (2, 3, 2, 2)
     assert found["held_plain"] == (1, 2, 3, 2, 3)
     assert found["held_learned"] == (1, 2, 2, 2, 3, 2, 3)
-    assert found["held_loss"] == (1, 2, 2)
+    assert found["held_loss"] == (1, 2, 3)
+    assert found["held_gauge"] == (1, 2, 3, 2, 2)
+    assert found["held_roles"] == (1, 2, 2, 2, 3 + study.ONWARD)
+    assert found["played_points"][1] == 3 and found["played_frames"] == (8,)
+    assert found["played_joints"] == (found["played_points"][0], 38, 3)
+    assert made.arrays["played_frames"].sum() == found["played_points"][0]
     for name in ("", "_unknown"):
         assert found[f"subject_plain{name}"] == (2, 2, 3, 2, 8)
         assert found[f"subject_learned{name}"] == (2, 2, 2, 2, 3, 2, 8)

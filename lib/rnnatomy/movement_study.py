@@ -129,6 +129,12 @@ HARDLY = 1e-3
 TOGETHER = 256
 """So many windows go through a network at a time."""
 
+ONWARD, EACH = 90, 30
+"""The decoder is run on for so many frames, from so many windows of each action."""
+
+PLAYED = 150
+"""So many frames at most of each sequence are published with the joints."""
+
 
 class Cut(NamedTuple):
     """Windows of a sequence.
@@ -509,11 +515,13 @@ class Held(NamedTuple):
         training: scaled by their own statistics.
         held: scaled by those of the training sequences.
         actions: number of the action of each sequence that is held out.
+        recorded: what is held out, as recorded.
     """
 
     training: list[np.ndarray]
     held: list[np.ndarray]
     actions: list[int]
+    recorded: list[mocap.Sequence]
 
 
 def held_out(sequences: Sequence[mocap.Sequence], number: int) -> Held:
@@ -526,20 +534,21 @@ def held_out(sequences: Sequence[mocap.Sequence], number: int) -> Held:
         number: of the choice, from 0; the first sequence held out moves on with it.
     """
     actions = list(dict.fromkeys(each.action for each in sequences))
-    train, held, numbers = [], [], []
+    train, held, numbers = [], list[mocap.Sequence](), []
     for action in actions:
         own = [each for each in sequences if each.action == action]
         own = mocap.split_in_time(own[0], 2) if len(own) == 1 else own
         out = {(number + k) % len(own) for k in range(min(2, len(own) // 2))}
         train += [each.frames for k, each in enumerate(own) if k not in out]
-        held += [own[k].frames for k in sorted(out)]
+        held += [own[k] for k in sorted(out)]
         numbers += [actions.index(action)] * len(out)
     still = [mocap.without_root(frames) for frames in train]
     by = mocap.normalise(still)
     return Held(
         [_clipped(frames, by) for frames in still],
-        [_clipped(mocap.without_root(frames), by) for frames in held],
+        [_clipped(mocap.without_root(each.frames), by) for each in held],
         numbers,
+        held,
     )
 
 
@@ -581,7 +590,7 @@ def study(networks: int = 4, report: Callable[[str], None] = print) -> None:
         for task in TASKS:
             batches[task + name] = partial(_authors, task + name, TASKS[task], plan, seeds)
     for number in range(CHOICES):
-        batches[f"held-{number}"] = partial(_held_out, held_out(sequences, number), seeds)
+        batches[f"held-{number}"] = partial(_held_out, sequences, number, seeds)
     batches["subject-86"] = partial(_subject_86, recordings, seeds)
     started, found = time.perf_counter(), []
     for number, (name, make) in enumerate(batches.items()):
@@ -603,6 +612,85 @@ def checksum(frames: Iterable[np.ndarray]) -> str:
     for part in frames:
         digest.update(np.ascontiguousarray(part).tobytes())
     return digest.hexdigest()
+
+
+def gauge(rows: Rows, count: int, rng: np.random.Generator) -> Float[np.ndarray, "row method"]:
+    """Return the silhouette of the clusters found, which needs no labels.
+
+    Args:
+        rows: of a predictor; the first two in ``LEARNED`` are clustered.
+        count: how many clusters.
+        rng: source of k-means' starts.
+
+    Returns:
+        For each representation, that of k-means and of Ward's clusters.
+
+    Raises:
+        ValueError: as ``clusters.found_silhouettes``.
+    """
+    found = []
+    for name in LEARNED[:2]:
+        points = np.concatenate([part.points for part in rows[name]])
+        ways = list(given(count, rng).values())[:2]
+        found.append([clusters.silhouette(points, way(points)) for way in ways])
+    return np.array(found)
+
+
+def roles(model: Any, parts: Held, plan: Plan) -> Float[np.ndarray, "role time"]:
+    """Measure how near states come to the decoder's orbits of their own action, and of others.
+
+    The decoder is run on for ``ONWARD`` frames, longer than it was trained for. Of each action at
+    most ``EACH`` windows are taken, spread over its sequences.
+
+    Args:
+        model: a predictor.
+        parts: with at least two actions.
+        plan: how to cut.
+
+    Returns:
+        The mean over windows of ``predictors.approach``, first "own", then "other".
+
+    Raises:
+        ValueError: as ``cut`` and ``predictors.approach``.
+    """
+    cuts = [cut(frames[:: plan.step], plan.read, 0, plan.stride) for frames in parts.held]
+    inputs = np.concatenate([made.examples.inputs for made in cuts])
+    labels = np.repeat(parts.actions, [len(made.starts) for made in cuts])
+    kept = np.concatenate([_spread(np.flatnonzero(labels == k)) for k in np.unique(labels)])
+    went = predictors.trajectory(model, inputs[kept], ONWARD)
+    own, other = predictors.approach(went.encoder, went.decoder, labels[kept])
+    return np.stack([own.mean(axis=0), other.mean(axis=0)])
+
+
+def paths(model: Any, parts: Held, plan: Plan) -> list[Embedding]:
+    """Embed what is held out by encoder averages in few modes, for every frame that is used.
+
+    Raises:
+        ValueError: as ``learned``.
+    """
+    name = LEARNED[0]
+    fine = learned(model, parts.held, plan._replace(stride=1))[name]
+    return in_modes(fine, learned(model, parts.training, plan)[name], FEW_MODES)
+
+
+def figures(
+    recorded: Sequence[mocap.Sequence], at: Sequence[Float[np.ndarray, " _"]]
+) -> list[Float[np.ndarray, "time joint 3"]]:
+    """Return the joints of people at frames of their sequences, as if they moved on one spot.
+
+    Args:
+        recorded: with all columns.
+        at: frames of each, from 0; rounded down.
+
+    Raises:
+        ValueError: as ``mocap.forward_kinematics``.
+    """
+    places = []
+    for sequence, when in zip(recorded, at, strict=True):
+        frames = sequence.frames[when.astype(int)].astype(float)
+        frames[:, [0, 2]] = 0
+        places.append(mocap.forward_kinematics(frames, mocap.PARENTS, mocap.OFFSETS))
+    return places
 
 
 def joined_table(
@@ -639,18 +727,19 @@ def _authors(task: str, names: Sequence[str], plan: Plan, seeds: Sequence[int]) 
     frames, labels = joined(names)
     fitted = fit([frames], plan, seeds)
     plain_table = joined_table(plain_rows([frames], [frames], plan), labels, plan, _rng(0))
-    tables, facts = [], []
+    tables, facts, gauges = [], [], []
     for seed in seeds:
         models = [_fresh(frames, plan, seed), *along(fitted, seed)]
         rows = [learned_rows(model, [frames], [frames], plan) for model in models]
         rng = _rng(seed)
         tables.append([joined_table(each, labels, plan, rng) for each in rows])
+        gauges.append([gauge(each, len(names), _rng(seed)) for each in rows])
         losses = [error(model, [frames], plan) for model in models]
         shapes = [_shape(each[LEARNED[1]][0], labels) for each in rows]
         facts.append(np.column_stack([losses, shapes]))
     loss, modes, silhouette = np.moveaxis(np.array(facts), 2, 0)
     last = learned_rows(training.member(fitted, 0), [frames], [frames], plan)[LEARNED[2]][0]
-    scores = {"plain": plain_table, "learned": tables}
+    scores = {"plain": plain_table, "learned": tables, "gauge": gauges}
     shown = {"loss": loss, "modes": modes, "silhouette": silhouette}
     return _single(task, scores | shown | {"path": last.points, "at": last.at})
 
@@ -661,8 +750,11 @@ def _shape(part: Embedding, labels: np.ndarray) -> tuple[float, float]:
     return float(modes), clusters.silhouette(part.points, labels[part.at.astype(int)])
 
 
-def _held_out(parts: Held, seeds: Sequence[int]) -> runs.Arrays:
-    plan, lengths = HELD_OUT, [len(frames) for frames in parts.held]
+def _held_out(
+    sequences: Sequence[mocap.Sequence], number: int, seeds: Sequence[int]
+) -> runs.Arrays:
+    parts, plan = held_out(sequences, number), HELD_OUT
+    lengths = [len(frames) for frames in parts.held]
     labels = np.repeat(parts.actions, lengths)
     count = len(np.unique(labels))
     fitted = fit(parts.training, plan, seeds)
@@ -671,14 +763,33 @@ def _held_out(parts: Held, seeds: Sequence[int]) -> runs.Arrays:
         ways = given(count, _rng(seed))
         return table(rows, lengths, plan.seconds, ways, lambda found: agreement(found, labels))
 
-    tables, losses = [], []
+    found: dict[str, list[Any]] = {name: [] for name in ("learned", "loss", "gauge", "roles")}
     for seed in seeds:
-        pair = _fresh(parts.held[0], plan, seed), training.member(fitted, seed)
-        rows = [learned_rows(model, parts.held, parts.training, plan) for model in pair]
-        tables.append([scored(each, seed) for each in rows])
-        losses.append([error(model, parts.held, plan) for model in pair])
+        models = [_fresh(parts.held[0], plan, seed), *along(fitted, seed)]
+        rows = [learned_rows(model, parts.held, parts.training, plan) for model in models]
+        found["learned"].append([scored(each, seed) for each in (rows[0], rows[-1])])
+        found["loss"].append([error(model, parts.held, plan) for model in models])
+        found["gauge"].append([gauge(each, count, _rng(seed)) for each in rows])
+        found["roles"].append([roles(model, parts, plan) for model in (models[0], models[-1])])
     plain_table = scored(plain_rows(parts.held, parts.training, plan), 0)
-    return _single("held", {"plain": [plain_table], "learned": [tables], "loss": [losses]})
+    arrays = _single("held", {"plain": [plain_table]} | {k: [v] for k, v in found.items()})
+    return arrays | (_played(training.member(fitted, 0), parts, plan) if number == 0 else {})
+
+
+def _played(model: Any, parts: Held, plan: Plan) -> runs.Arrays:
+    """Return what the page shows where the data are out of reach: one sequence of each action."""
+    first = [parts.actions.index(k) for k in dict.fromkeys(parts.actions)]
+    made = [
+        Embedding(part.points[:PLAYED], part.at[:PLAYED])
+        for part in (paths(model, parts, plan)[k] for k in first)
+    ]
+    joints = figures([parts.recorded[k] for k in first], [part.at for part in made])
+    arrays = {
+        "points": np.concatenate([part.points for part in made]),
+        "frames": [len(part.at) for part in made],
+    }
+    # half precision, about a millimetre, is enough to be looked at
+    return _single("played", arrays) | {"played_joints": np.concatenate(joints).astype(np.float16)}
 
 
 def _subject_86(recordings: Sequence[mocap.Recording], seeds: Sequence[int]) -> runs.Arrays:
@@ -762,6 +873,11 @@ def _name(number: int) -> str:
 
 def _leaves(model: nnx.Module) -> dict[str, Array]:
     return {_name(k): leaf for k, leaf in enumerate(jax.tree.leaves(nnx.state(model)))}
+
+
+def _spread(rows: np.ndarray) -> np.ndarray:
+    """Take at most ``EACH`` of them, evenly."""
+    return rows[np.linspace(0, len(rows) - 1, min(EACH, len(rows))).astype(int)]
 
 
 def _in_turn(sequences: Sequence[np.ndarray], plan: Plan) -> list[Cut]:
