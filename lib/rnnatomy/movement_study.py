@@ -581,6 +581,7 @@ def study(networks: int = 4, report: Callable[[str], None] = print) -> None:
     sequences, recordings = mocap.sequences(mocap.ACTIONS), mocap.recordings()
     facts = _facts(networks) | {
         "recordings": [each.name for each in recordings],
+        "activities": [list(dict.fromkeys(each.activities)) for each in recordings],
         "sha256_of_sequences": checksum([each.frames for each in sequences]),
         "sha256_of_recordings": checksum([each.frames for each in recordings]),
     }
@@ -612,6 +613,34 @@ def checksum(frames: Iterable[np.ndarray]) -> str:
     for part in frames:
         digest.update(np.ascontiguousarray(part).tobytes())
     return digest.hexdigest()
+
+
+def segmented(
+    parts: Sequence[Embedding], recording: mocap.Recording, rng: np.random.Generator
+) -> dict[str, np.ndarray]:
+    """Return what the page shows of a recording, point by point.
+
+    Args:
+        parts: one embedding of the recording.
+        recording: with its segmentation by hand.
+        rng: source of k-means' starts.
+
+    Returns:
+        "path", the points in few modes; "at", their frames; "truth", the activity by hand;
+        "found", the clusters of k-means after the longest running mean, the number of activities
+        given, short segments merged, under the numbers of their activities.
+
+    Raises:
+        ValueError: as ``find`` and ``clusters.match``.
+    """
+    (path,) = in_modes(parts, parts, FEW_MODES)
+    way = given(len(np.unique(recording.labels)), rng)["k-means"]
+    smoothed = [smooth(part, mocap.RATE * max(SUBJECT_86.seconds)) for part in parts]
+    (found,) = find(smoothed, [len(recording.frames)], way)
+    found = clusters.match(clusters.drop_short(found, SHORTEST), recording.labels)
+    frame = path.at.astype(int)
+    truth = recording.labels[frame]
+    return {"path": path.points, "at": path.at, "truth": truth, "found": found[frame]}
 
 
 def gauge(rows: Rows, count: int, rng: np.random.Generator) -> Float[np.ndarray, "row method"]:
@@ -801,8 +830,8 @@ def _subject_86(recordings: Sequence[mocap.Recording], seeds: Sequence[int]) -> 
         networks = [(_fresh(own, plan, s), training.member(fitted, s)) for s in seeds]
         rows = [[learned_rows(model, [own], [own], plan) for model in pair] for pair in networks]
         found.append(_subject_tables(recording, plain_rows([own], [own], plan), rows, seeds))
-        path = in_modes(rows[0][1][LEARNED[0]], rows[0][1][LEARNED[0]], FEW_MODES)[0]
-        shown |= {f"path_{recording.name}": path.points, f"at_{recording.name}": path.at}
+        strips = segmented(rows[0][1][LEARNED[0]], recording, _rng(seeds[0]))
+        shown |= {f"{name}_{recording.name}": each for name, each in strips.items()}
     tables = {name: [each[name] for each in found] for name in found[0]}
     return _single("subject", tables | shown)
 
