@@ -16,7 +16,7 @@ import papermill
 from rnnatomy import chapters
 
 FOLDER = Path(__file__).parent / "golden"
-COMPARED = ("training", "readout", "cutoffs", "hundred", "orbits", "gauge", "reproducibility")
+COMPARED = tuple(name for name in chapters.NOTEBOOKS if name != "intro")
 IGNORE = "nbval-ignore-output"
 
 

@@ -722,6 +722,31 @@ def figures(
     return places
 
 
+def played(model: Any, parts: Held, plan: Plan) -> runs.Arrays:
+    """Embed one sequence of each action that is held out, and find the joints in step with it.
+
+    Args:
+        model: a predictor.
+        parts: what it was trained on, and what is held out.
+        plan: how to cut.
+
+    Returns:
+        "played_points" as of ``paths``, and "played_joints" as of ``figures``, of all sequences one
+        after the other; "played_frames", how many of each, at most ``PLAYED``.
+
+    Raises:
+        ValueError: as ``paths``.
+    """
+    made = paths(model, parts, plan)
+    first = [parts.actions.index(k) for k in dict.fromkeys(parts.actions)]
+    points = [made[k].points[:PLAYED] for k in first]
+    at = [made[k].at[:PLAYED] for k in first]
+    joints = figures([parts.recorded[k] for k in first], at)
+    arrays = {"points": np.concatenate(points), "frames": [len(part) for part in points]}
+    # half precision, about a millimetre, is enough to be looked at
+    return _single("played", arrays) | {"played_joints": np.concatenate(joints).astype(np.float16)}
+
+
 def joined_table(
     rows: Rows, labels: Int[np.ndarray, " time"], plan: Plan, rng: np.random.Generator
 ) -> Float[np.ndarray, "smoothing row method score"]:
@@ -802,23 +827,7 @@ def _held_out(
         found["roles"].append([roles(model, parts, plan) for model in (models[0], models[-1])])
     plain_table = scored(plain_rows(parts.held, parts.training, plan), 0)
     arrays = _single("held", {"plain": [plain_table]} | {k: [v] for k, v in found.items()})
-    return arrays | (_played(training.member(fitted, 0), parts, plan) if number == 0 else {})
-
-
-def _played(model: Any, parts: Held, plan: Plan) -> runs.Arrays:
-    """Return what the page shows where the data are out of reach: one sequence of each action."""
-    first = [parts.actions.index(k) for k in dict.fromkeys(parts.actions)]
-    made = [
-        Embedding(part.points[:PLAYED], part.at[:PLAYED])
-        for part in (paths(model, parts, plan)[k] for k in first)
-    ]
-    joints = figures([parts.recorded[k] for k in first], [part.at for part in made])
-    arrays = {
-        "points": np.concatenate([part.points for part in made]),
-        "frames": [len(part.at) for part in made],
-    }
-    # half precision, about a millimetre, is enough to be looked at
-    return _single("played", arrays) | {"played_joints": np.concatenate(joints).astype(np.float16)}
+    return arrays | (played(training.member(fitted, 0), parts, plan) if number == 0 else {})
 
 
 def _subject_86(recordings: Sequence[mocap.Recording], seeds: Sequence[int]) -> runs.Arrays:
