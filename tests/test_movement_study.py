@@ -515,3 +515,29 @@ def test_published_rows_without_training_are_recomputed(published, real):
     ways = study.given(len(np.unique(made[3].labels)), np.random.default_rng(0))
     again = study.subject_table(rows, made[3], plan, ways)
     np.testing.assert_allclose(found["subject_learned"][3, :, 0, 0], again, atol=0.02)
+
+
+def test_published_gauge_and_roles_without_training_are_recomputed(published, real):
+    found, plan = published.arrays, study.HELD_OUT
+    parts = study.held_out(mocap.sequences(mocap.ACTIONS), 0)
+    fresh = study.create(parts.held[0].shape[1], plan)(jax.random.key(0))
+    rows = study.learned_rows(fresh, parts.held, parts.training, plan)
+    again = study.gauge(rows, len(mocap.ACTIONS), np.random.default_rng(0))
+    np.testing.assert_allclose(found["held_gauge"][0, 0, 0], again, atol=0.02)
+    error = study.error(fresh, parts.held, plan)
+    assert found["held_loss"][0, 0, 0] == pytest.approx(error, rel=1e-3)
+    roles = study.roles(fresh, parts, plan)
+    np.testing.assert_allclose(found["held_roles"][0, 0, 0], roles, atol=0.01)
+
+
+def test_published_figures_are_recomputed(published, real):
+    found = published.arrays
+    recorded = study.held_out(mocap.sequences(mocap.ACTIONS), 0).recorded
+    first = {each.action: each for each in reversed(recorded)}
+    lengths = found["played_frames"].astype(int)
+    parts = np.split(found["played_joints"], np.cumsum(lengths)[:-1])
+    for action, joints in zip(mocap.ACTIONS, parts, strict=True):
+        # each point stands for the middle of a window
+        at = study.HELD_OUT.step * (np.arange(len(joints)) + (study.HELD_OUT.read - 1) / 2)
+        (again,) = study.figures([first[action]], [at])
+        np.testing.assert_allclose(joints, again, atol=0.02)
