@@ -68,12 +68,13 @@ test: $(READY) quick  ## all tests: library, chapters, golden outputs, site in a
 golden: $(READY)  ## write the golden outputs anew, after a wanted change of a chapter
 	@$(PY) tests/golden.py write
 
-results: $(READY)  ## run the studies anew and publish them in results/ (some three to four hours on two cores)
+results: $(READY)  ## run the studies anew and publish them in results/ (some five hours on two cores)
 	@$(PY) -m rnnatomy.studies mnist
 	@$(PY) -m rnnatomy.studies hundred
 	@$(PY) -m rnnatomy.studies collapse
 	@$(PY) -m rnnatomy.studies orbits
 	@$(PY) -m rnnatomy.studies movement
+	@$(PY) -m rnnatomy.studies gates
 
 picture: build/chapters/intro.ipynb  ## write the picture of the README anew
 	@$(PY) -m rnnatomy.site picture $< book/images/headline

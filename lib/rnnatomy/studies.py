@@ -8,7 +8,6 @@ import argparse
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,12 +15,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, PRNGKeyArray
 
 from rnnatomy import (
     cutoffs,
     datasets,
     ensembles,
+    gate_study,
     models,
     movement_study,
     orbit_study,
@@ -29,6 +28,7 @@ from rnnatomy import (
     svd,
     training,
 )
+from rnnatomy.classifiers import last_states, restore, untrained
 
 HIDDEN = 128
 BATCH = 10
@@ -157,39 +157,6 @@ def describe(
         stored_recall_error=float(np.abs(recall - stored).max()),
     )
     return run
-
-
-def last_states(
-    model: models.LSTMClassifier, images: Float[np.ndarray, "sample time feature"]
-) -> Float[np.ndarray, "sample hidden"]:
-    """Run a classifier over images and return its hidden state after the last row of each."""
-    return np.asarray(_last_states(*nnx.split(model), jnp.asarray(images)))
-
-
-@partial(jax.jit, static_argnums=0)
-def _last_states(graph: Any, parameters: Any, images: Array) -> Array:
-    model = nnx.merge(graph, parameters)
-    return training.predict(lambda batch: model.states(batch)[:, -1], images)
-
-
-def restore(run: runs.Run) -> models.LSTMClassifier:
-    """Build the classifier that a run holds."""
-    model = _like(run, jax.random.key(0))
-    runs.unflatten(run.parameters, model)
-    return model
-
-
-def untrained(run: runs.Run) -> runs.Run:
-    """Return a run as it was before training: the same seed, the initial parameters."""
-    model = _like(run, jax.random.key(run.provenance["seed"]))
-    parameters = runs.flatten(nnx.state(model))
-    return run._replace(parameters=parameters, metrics={}, states=None, labels=None)
-
-
-def _like(run: runs.Run, key: PRNGKeyArray) -> models.LSTMClassifier:
-    feature, gates = run.parameters["cell.dense_i.kernel"].shape
-    hidden = gates // len(models.GATES)
-    return models.LSTMClassifier(feature, hidden, len(run.bias), rngs=nnx.Rngs(key))
 
 
 def print_epoch(epoch: training.Epoch) -> None:
@@ -427,6 +394,7 @@ STUDIES = {
     "collapse": collapse,
     "orbits": orbit_study.study,
     "movement": movement_study.study,
+    "gates": gate_study.study,
 }
 
 

@@ -1,0 +1,313 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from rnnatomy import datasets, gate_study, gates, models, pod, runs, svd
+from rnnatomy.classifiers import restore, untrained
+
+HIDDEN = 6
+ONE_IMAGE = 1.001 / 890
+"""Of the smallest class of MNIST's test part: what differs when one image is read otherwise."""
+
+
+@pytest.fixture(scope="module")
+def published():
+    try:
+        return runs.load_study("gates")
+    except runs.RunError:
+        pytest.skip("not published yet")
+
+
+def a_run(name, seed):
+    """A network that is not what its seed alone would make."""
+    model = models.LSTMClassifier(8, HIDDEN, 10, rngs=nnx.Rngs(seed))
+    for path in ("dense_i", "dense_h"):
+        kernel = getattr(model.cell, path).kernel
+        kernel[...] = kernel[...] + jax.random.normal(jax.random.key(seed + 1), kernel.shape)
+    parameters = runs.flatten(nnx.state(model))
+    return runs.Run(name, "LSTMClassifier", parameters, {}, {"seed": seed})
+
+
+def tiny(patch, folder, data):
+    patch.setattr(runs, "ROOT", folder)
+    patch.setattr(datasets, "mnist", lambda: data)
+    patch.setattr(gate_study, "OTHERS", ("other-0",))
+    patch.setattr(gate_study, "RANKS", {"input": (0, 2), "recurrent": (0, 3)})
+    patch.setattr(gate_study, "ENERGIES", (0.5, 0.9))
+    patch.setattr(gate_study, "SHARES", (0.5,))
+    patch.setattr(gate_study, "FOLLOWED", 60)
+    patch.setattr(gate_study, "SHOWN", 3)
+    patch.setattr(gate_study, "TOGETHER", 4)
+
+
+@pytest.fixture(scope="module")
+def study(small, tmp_path_factory):
+    folder, lines = tmp_path_factory.mktemp("gates"), []
+    with pytest.MonkeyPatch.context() as patch:
+        tiny(patch, folder, small)
+        for seed, name in enumerate(("mnist-0", "mnist-1", "other-0")):
+            runs.save_run(folder / "results" / name, a_run(name, seed))
+        gate_study.study(2, lines.append)
+        found = runs.load_study("gates")
+    return folder, found, lines
+
+
+def by_hand(run, matrices, images):
+    """The classifier in plain NumPy."""
+    h = c = np.zeros((len(images), HIDDEN))
+    biases = np.split(run.parameters["cell.dense_h.bias"], 4)
+    for x in images.swapaxes(0, 1):
+        i, f, g, o = (
+            x @ matrices[f"input {gate}"].T + h @ matrices[f"recurrent {gate}"].T + b
+            for gate, b in zip("ifgo", biases, strict=True)
+        )
+        c = c / (1 + np.exp(-f)) + np.tanh(g) / (1 + np.exp(-i))
+        h = np.tanh(c) / (1 + np.exp(-o))
+    return (h @ run.readout.T + run.bias).argmax(axis=1)
+
+
+def some_cuts(run):
+    parts = gates.decompose(gate_study.matrices(run))
+    ranks = [{}, {"input g": 1}, {"recurrent f": 0, "recurrent o": 2}]
+    return [gates.low_rank(parts, each) for each in ranks]
+
+
+@pytest.mark.parametrize("together", [1, 2, 8])
+def test_recalls_are_those_of_the_network_with_other_matrices(small, monkeypatch, together):
+    monkeypatch.setattr(gate_study, "TOGETHER", together)
+    run, (images, labels) = a_run("a", 3), small.test
+    cuts = some_cuts(run)
+    found = gate_study.recalls(restore(run), small.test, cuts)
+    right = np.array([by_hand(run, cut, images) == labels for cut in cuts])
+    expected = [[row[labels == k].mean() for k in range(10)] for row in right]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert len(np.unique(found, axis=0)) == 3
+    np.testing.assert_allclose(gate_study.accuracy(found, labels), right.mean(axis=1))
+
+
+def test_a_model_keeps_its_own_matrices(small):
+    run = a_run("a", 3)
+    model = restore(run)
+    gate_study.recalls(model, small.test, some_cuts(run))
+    for name, array in runs.flatten(nnx.state(model)).items():
+        np.testing.assert_array_equal(array, run.parameters[name])
+
+
+def test_matrices_are_taken_from_any_lstm_of_a_run():
+    model = models.Seq2Seq(3, 4, cell="lstm", tied=False, rngs=nnx.Rngs(0))
+    run = runs.Run("pair", "Seq2Seq", runs.flatten(nnx.state(model)), {}, {})
+    encoder, decoder = (gate_study.matrices(run, cell) for cell in ("encoder", "decoder"))
+    assert encoder["input o"].shape == (4, 3) and encoder["recurrent o"].shape == (4, 4)
+    kernel = np.asarray(model.decoder.dense_h.kernel[...])
+    np.testing.assert_array_equal(decoder["recurrent o"], kernel[:, 12:].T)
+    with pytest.raises(ValueError, match="'pair' has no LSTM 'cell': it has"):
+        gate_study.matrices(run)
+
+
+def test_the_study_has_rows_for_whole_networks_and_for_others(study):
+    _, found, lines = study
+    assert found.provenance["runs"] == ["mnist-0", "mnist-1", "other-0"]
+    assert found.provenance["energies"] == [0.5, 0.9]
+    arrays = found.arrays
+    shapes = {
+        "input_spectra": (3, 5, 4, 6),
+        "recurrent_spectra": (3, 5, 4, 6),
+        "kept": (3, 8),
+        "full_test": (3, 10),
+        "energy_ranks": (3, 2, 8),
+        "energy_control": (3, 2, 10),
+        "share_validation": (3, 1, 10),
+        "each_test": (2, 8, 2, 10),
+        "each_control": (2, 8, 2, 10),
+        "smallest_ranks": (2, 2, 8),
+        "means": (2, 10, 8, 3),
+        "untrained_fisher": (2, 8),
+        "lie": (2, 6, 6),
+        "forget_rows": (2, 3, 8, 6),
+        "probe": (2, 4),
+        "images": (30, 8, 8),
+    }
+    assert {name: arrays[name].shape for name in shapes} == shapes
+    assert all(np.isfinite(array).all() for array in arrays.values())
+    assert [line.split(":")[0] for line in lines] == ["mnist-0", "mnist-1", "other-0"]
+    assert "3 of 3; at most 0 min left" in lines[-1]
+
+
+def test_nothing_is_left_of_a_matrix_at_rank_zero(study, small):
+    arrays = study[1].arrays
+    np.testing.assert_array_equal(arrays["each_test"][:, :, 0], arrays["each_control"][:, :, 0])
+    run = a_run("mnist-1", 1)
+    cut = gate_study.matrices(run) | {"recurrent i": np.zeros((HIDDEN, HIDDEN))}
+    right = by_hand(run, cut, small.test.images) == small.test.labels
+    again = gate_study.accuracy(arrays["each_test"][1].astype(float), small.test.labels)
+    assert again[4, 0] == pytest.approx(right.mean(), abs=1e-6)
+
+
+def test_the_control_loses_as_much_as_each_cutoff(small, monkeypatch):
+    run, told = a_run("a", 3), []
+
+    def recorded(rng, matrix, lost):
+        told.append(lost)
+        return matrix
+
+    monkeypatch.setattr(gates, "remove_random", recorded)
+    monkeypatch.setattr(gate_study, "RANKS", {"input": (0, 2), "recurrent": (1, HIDDEN)})
+    trained = gate_study.matrices(run)
+    found = gate_study.each(restore(run), trained, small, np.random.default_rng(0))
+    full = gate_study.recalls(restore(run), small.test, [trained])[0]
+    assert np.ptp(found["each_control"] - full.astype(np.float32)) < 1e-6
+    assert np.ptp(found["each_test"] - full.astype(np.float32)) > 0.1
+    for name, lost in zip(gates.MATRICES, np.reshape(told, (8, 2)), strict=True):
+        s = svd.svd(trained[name]).s
+        ranks = gate_study.RANKS[name.split()[0]]
+        expected = [np.square(s[rank:]).sum() / np.square(s).sum() for rank in ranks]
+        np.testing.assert_allclose(lost, expected, atol=1e-6)
+
+
+def test_the_smallest_ranks_are_measured_on_both_parts(study, small):
+    run, arrays = a_run("mnist-1", 1), study[1].arrays
+    parts = gates.decompose(gate_study.matrices(run))
+    for way, ranks in enumerate(arrays["smallest_ranks"][1].astype(int).tolist()):
+        cut = gates.low_rank(parts, dict(zip(gates.MATRICES, ranks, strict=True)))
+        for name, part in {"test": small.test, "validation": small.validation}.items():
+            right = by_hand(run, cut, part.images) == part.labels
+            recall = arrays[f"smallest_{name}"][:, way].astype(float)
+            assert gate_study.accuracy(recall, part.labels)[1] == pytest.approx(right.mean())
+
+
+def test_the_smallest_ranks_cost_no_more_than_is_allowed(study, small):
+    arrays, labels = study[1].arrays, small.validation.labels
+    full = gate_study.accuracy(arrays["full_validation"][:2].astype(float), labels)
+    left = gate_study.accuracy(arrays["smallest_validation"].astype(float), labels)
+    assert (left >= (1 - gate_study.ALLOWED) * full[:, None] - 1e-6).all()
+    totals = arrays["smallest_ranks"].sum(axis=2)
+    assert (totals[:, 1] <= totals[:, 0]).all() and (totals[:, 0] <= 8 * HIDDEN).all()
+
+
+def test_paths_are_those_of_the_states(study, small):
+    run, arrays = a_run("mnist-0", 0), study[1].arrays
+    states = np.asarray(restore(run).states(jnp.asarray(small.test.images)))
+    np.testing.assert_allclose(
+        gate_study.trajectories(restore(run), small.test.images), states, atol=1e-6
+    )
+    right = (states @ run.readout.T + run.bias).argmax(axis=2) == small.test.labels[:, None]
+    np.testing.assert_allclose(arrays["read"][0], right.mean(axis=0), atol=1e-6)
+    # with all modes, the readout reads the state itself
+    assert arrays["read_in_modes"][0, -1] == pytest.approx(right[:, -1].mean())
+    np.testing.assert_allclose(arrays["lie"][0].sum(axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(arrays["energies"][0].sum(), 1, atol=1e-5)
+
+
+def test_the_readout_of_few_modes_reads_projected_states(study, small):
+    run = a_run("mnist-0", 0)
+    states = gate_study.trajectories(restore(run), small.test.images)
+    basis = pod.pod(states, centred=True)
+    few = basis._replace(modes=basis.modes[:2])
+    last = pod.reconstruct(few, pod.project(few, states[:, -1]))
+    right = (last @ run.readout.T + run.bias).argmax(axis=1) == small.test.labels
+    assert study[1].arrays["read_in_modes"][0, 2 - 1] == pytest.approx(right.mean())
+
+
+def test_classes_do_not_part_where_no_state_differs():
+    states = np.zeros((20, 3, HIDDEN), np.float32)
+    states[:, 2] = np.random.default_rng(0).normal(size=(20, HIDDEN))
+    part = datasets.Split(states, np.arange(20, dtype=np.int32) % 10)
+    fisher = gate_study.paths(a_run("a", 0), part, states)["fisher"]
+    assert fisher[:2].tolist() == [0, 0] and fisher[2] > 0
+
+
+def test_the_images_to_be_shown_are_the_first_of_each_digit(study, small):
+    arrays = study[1].arrays
+    assert np.bincount(arrays["labels"]).tolist() == [3] * 10
+    numbers = arrays["image_numbers"]
+    np.testing.assert_array_equal(small.test.labels[numbers], arrays["labels"])
+    np.testing.assert_allclose(arrays["images"] / 255, small.test.images[numbers], atol=0.002)
+    for digit in range(10):
+        first = np.flatnonzero(small.test.labels == digit)[:3]
+        np.testing.assert_array_equal(numbers[arrays["labels"] == digit], first)
+
+
+def test_an_interrupted_study_goes_on_from_the_last_finished_network(study, small, monkeypatch):
+    folder, found, _ = study
+    tiny(monkeypatch, folder, small)
+    monkeypatch.setattr(gate_study, "recalls", None)  # nothing is measured anew
+    (folder / "results" / "gates" / "study.json").unlink()
+    gate_study.study(2, lambda line: None)
+    again = runs.load_study(str(folder / "results" / "gates"))
+    for name, array in found.arrays.items():
+        np.testing.assert_array_equal(again.arrays[name], array)
+
+
+def test_a_network_measured_otherwise_is_measured_anew(study, small, monkeypatch):
+    tiny(monkeypatch, study[0], small)
+    monkeypatch.setattr(gate_study, "ENERGIES", (0.7,))
+    monkeypatch.setattr(runs, "save_study", lambda folder, study: None)
+    made = gate_study._kept("other-0", False, small)
+    assert made.arrays["energy_test"].shape == (1, 10)
+
+
+def test_a_run_of_another_kind_is_refused(study, small, monkeypatch):
+    folder = study[0]
+    tiny(monkeypatch, folder, small)
+    monkeypatch.setattr(gate_study, "OTHERS", ("pair-0",))
+    other = a_run("pair-0", 0)._replace(kind="Seq2Seq")
+    runs.save_run(folder / "results" / "pair-0", other)
+    with pytest.raises(runs.RunError, match="holds a Seq2Seq, not a LSTMClassifier"):
+        gate_study.study(2, lambda line: None)
+
+
+def test_the_published_study_is_whole(published):
+    arrays, told = published.arrays, published.provenance
+    assert told["runs"] == [f"mnist-{seed}" for seed in range(5)] + list(gate_study.OTHERS)
+    assert told["energies"] == list(gate_study.ENERGIES)
+    assert told["ranks"] == {side: list(ranks) for side, ranks in gate_study.RANKS.items()}
+    assert len(arrays["kept"]) == len(told["runs"]) and len(arrays["each_test"]) == 5
+    assert all(np.isfinite(array).all() for array in arrays.values())
+    # accuracy, from the recall of each class, is the one published with each run
+    for row, name in enumerate(told["runs"]):
+        run = runs.load_run(name)
+        full = gate_study.accuracy(arrays["full_test"].astype(float), run.labels)[row]
+        assert full == pytest.approx(run.metrics["test_accuracy"], abs=5e-4)
+
+
+@pytest.mark.parametrize("row", [0, 7])
+def test_published_spectra_are_recomputed(published, row):
+    run = runs.load_run(published.provenance["runs"][row])
+    trained, initial = map(gate_study.matrices, (run, untrained(run)))
+    again = gate_study.spectra(trained, initial, np.random.default_rng(run.provenance["seed"]))
+    for name, array in again.items():
+        np.testing.assert_allclose(published.arrays[name][row], array, atol=1e-4, err_msg=name)
+
+
+def test_published_cutoffs_are_recomputed(published, real_mnist):
+    data, run = datasets.mnist(), runs.load_run("mnist-1")
+    assert published.provenance["data_sha256"] == data.checksum
+    parts = gates.decompose(gate_study.matrices(run))
+    energy, rank = gate_study.ENERGIES[2], gate_study.RANKS["recurrent"][2]
+    arrays = published.arrays
+    smallest = arrays["smallest_ranks"][1, 1].astype(int).tolist()
+    ranks = [
+        gates.same_energy(parts, energy),
+        {"recurrent g": rank},
+        dict(zip(gates.MATRICES, smallest, strict=True)),
+    ]
+    cuts = [gates.low_rank(parts, each) for each in ranks]
+    again = gate_study.recalls(restore(run), data.test, cuts)
+    stored = (
+        arrays["energy_test"][1, 2],
+        arrays["each_test"][1, 6, 2],
+        arrays["smallest_test"][1, 1],
+    )
+    np.testing.assert_allclose(stored, again, atol=3 * ONE_IMAGE)
+
+
+def test_published_images_let_a_page_run_a_network(published):
+    """The images that are published are read as they were when the run was published."""
+    arrays, run = published.arrays, runs.load_run("mnist-0")
+    images = (arrays["images"] / 255).astype(np.float32)
+    states = gate_study.trajectories(restore(run), images)
+    np.testing.assert_allclose(states[:, -1], run.states[arrays["image_numbers"]], atol=0.005)
+    Vt = svd.svd(run.readout).Vt
+    assert arrays["lie"].shape[1] == len(Vt)
