@@ -59,9 +59,13 @@ def epoch_against_steps() -> None:
     whole = training.compiled_epoch(graph, training.cross_entropy, optimiser, recipe, len(train[0]))
     stacked = jax.tree.map(lambda leaf: leaf[None], (parameters, memory))
 
+    moment = training.Moment(keys[0], jnp.zeros(()))
+
     @jax.jit
     def step(parameters, memory, batch):
-        slope = jax.grad(lambda p: training.cross_entropy(nnx.merge(graph, p), batch))(parameters)
+        slope = jax.grad(lambda p: training.cross_entropy(nnx.merge(graph, p), batch, moment))(
+            parameters
+        )
         updates, memory = optimiser.update(slope, memory, parameters)
         return optax.apply_updates(parameters, updates), memory
 

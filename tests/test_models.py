@@ -198,3 +198,98 @@ def test_too_few_frames_are_refused(inputs):
 def test_an_unknown_cell_is_refused():
     with pytest.raises(ValueError, match="'rnn' is unknown: choose from gru, lstm"):
         seq2seq(cell="rnn")
+
+
+def autoencoder(kind=models.LSTMVAE, **options):
+    """Three features, five frames, two latent units, with biases that are not zero."""
+    made = kind(5, 3, HIDDEN, 2, rngs=nnx.Rngs(4), **options)
+    rng = np.random.default_rng(0)
+    arrays = runs.flatten(nnx.state(made))
+    arrays = {n: a + 0.3 * rng.normal(size=a.shape).astype(a.dtype) for n, a in arrays.items()}
+    runs.unflatten(arrays, made)
+    return made
+
+
+def numpy_cell(arrays, name, frames, h, c):
+    """The equations of the docstring of the classifier, from any start."""
+    for x in frames:
+        gates = x @ arrays[f"{name}.dense_i.kernel"] + h @ arrays[f"{name}.dense_h.kernel"]
+        gates = np.split(gates + arrays[f"{name}.dense_h.bias"], 4)
+        i, f, o = (1 / (1 + np.exp(-gates[k])) for k in (0, 1, 3))
+        c = f * c + i * np.tanh(gates[2])
+        h = o * np.tanh(c)
+        yield h
+
+
+def test_an_lstm_autoencoder_is_that_of_plain_numpy():
+    made = autoencoder()
+    arrays, rng = parameters(made), np.random.default_rng(1)
+    frames, z = rng.normal(size=(5, 3)), rng.normal(size=2)
+    given = jnp.asarray(frames[None], jnp.float32), jnp.asarray(z[None], jnp.float32)
+
+    def linear(name, x):
+        return x @ arrays[f"{name}.kernel"] + arrays[f"{name}.bias"]
+
+    zero = np.zeros(HIDDEN)
+    read = list(numpy_cell(arrays, "encoder", frames, zero, zero))
+    mean, log_variance = np.split(linear("posterior", read[-1]), 2)
+    np.testing.assert_allclose(made.reading(given[0])[0], read, atol=1e-5)
+    np.testing.assert_allclose(made.encode(given[0]).mean[0], mean, atol=1e-5)
+    np.testing.assert_allclose(made.encode(given[0]).log_variance[0], log_variance, atol=1e-5)
+    c, h = np.split(linear("start", z), 2)
+    drawn = list(numpy_cell(arrays, "decoder", [z] * 5, np.tanh(h), c))
+    np.testing.assert_allclose(made.drawing(given[1])[0], drawn, atol=1e-5)
+    np.testing.assert_allclose(
+        made.decode(given[1])[0], linear("readout", np.array(drawn)), atol=1e-5
+    )
+
+
+def test_a_plain_autoencoder_is_that_of_plain_numpy():
+    made = autoencoder(models.MLPVAE)
+    arrays, rng = parameters(made), np.random.default_rng(1)
+    frames, z = rng.normal(size=(5, 3)), rng.normal(size=2)
+
+    def layers(x, *names):
+        for name in names:
+            x = np.tanh(x @ arrays[f"{name}.kernel"] + arrays[f"{name}.bias"])
+        return x
+
+    def last(name, x):
+        return x @ arrays[f"{name}.kernel"] + arrays[f"{name}.bias"]
+
+    mean, log_variance = np.split(last("posterior", layers(frames.ravel(), "read", "read_on")), 2)
+    found = made.encode(jnp.asarray(frames[None], jnp.float32))
+    np.testing.assert_allclose(found.mean[0], mean, atol=1e-5)
+    np.testing.assert_allclose(found.log_variance[0], log_variance, atol=1e-5)
+    drawn = last("readout", layers(z, "draw", "draw_on")).reshape(5, 3)
+    np.testing.assert_allclose(made.decode(jnp.asarray(z[None], jnp.float32))[0], drawn, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [models.LSTMVAE, models.MLPVAE])
+def test_log_variances_keep_within_their_limits(kind):
+    made = autoencoder(kind)
+    for sign, limit in zip((-1, 1), models.LOG_VARIANCE, strict=True):
+        made.posterior.bias[...] = jnp.full(4, sign * 1e6)
+        found = made.encode(jnp.ones((2, 5, 3)))
+        np.testing.assert_array_equal(found.log_variance, np.full((2, 2), limit))
+
+
+def test_only_a_gaussian_autoencoder_learns_a_variance():
+    assert "noise" not in runs.flatten(nnx.state(autoencoder()))
+    gaussian = autoencoder(likelihood="gaussian")
+    assert runs.flatten(nnx.state(gaussian))["noise"].shape == ()
+
+
+@pytest.mark.parametrize("kind", [models.LSTMVAE, models.MLPVAE])
+@pytest.mark.parametrize("place, name", [*enumerate(["frames", "feature", "hidden", "latent"])])
+def test_an_autoencoder_of_size_zero_is_refused(kind, place, name):
+    sizes = [5, 3, 6, 2]
+    sizes[place] = 0
+    with pytest.raises(ValueError, match=f"{name} is 0: give a whole number of at least 1"):
+        kind(*sizes, rngs=nnx.Rngs(0))
+
+
+@pytest.mark.parametrize("kind", [models.LSTMVAE, models.MLPVAE])
+def test_an_unknown_likelihood_is_refused(kind):
+    with pytest.raises(ValueError, match="choose from bernoulli, gaussian"):
+        kind(5, 3, 6, 2, likelihood="poisson", rngs=nnx.Rngs(0))

@@ -29,7 +29,7 @@ def line_data(samples=20):
     return x, x @ jnp.array([1.0, -2.0, 3.0])
 
 
-def squares(model, batch):
+def squares(model, batch, moment):
     x, y = batch
     return ((x @ model.w[...] - y) ** 2).mean()
 
@@ -107,7 +107,7 @@ def test_a_member_holds_its_own_parameters():
 
 
 def test_an_epoch_takes_no_sample_twice_and_leaves_others_out_than_the_next():
-    def mask(model, batch):
+    def mask(model, batch, moment):
         return batch.sum() + 0 * model.w[0]
 
     powers = 2.0 ** np.arange(20, dtype=np.float32)
@@ -206,7 +206,7 @@ def test_each_epoch_is_reported_with_its_metrics():
     assert told[0].left == pytest.approx(3 * told[0].seconds) and told[-1].left == 0
 
 
-def climb(model, batch):
+def climb(model, batch, moment):
     """Finite until the first weight has climbed to 1."""
     return jnp.sqrt(1 - model.w[0]) + 0 * batch[0].sum()
 
@@ -231,22 +231,72 @@ def test_a_loss_that_is_not_finite_stops_with_the_last_finite_epoch_kept(tmp_pat
         fit_climber()
     kept = told[-1].number
     assert 1 <= kept < 9
-    assert f"network [0, 1] is not finite in epoch {kept + 1}" in str(caught.value)
+    assert f"network [0, 1] is not finite in epoch {kept + 1}, step " in str(caught.value)
     assert f"lower learning_rate; epoch {kept} is kept in {path}" in str(caught.value)
     stored, _ = runs._read_arrays(path)
     assert sum(name.endswith(".loss") for name in stored) == kept
     assert all(np.isfinite(array).all() for array in stored.values())
-    with pytest.raises(training.NotFiniteError, match=f"epoch {kept + 1}: lower"):
+    with pytest.raises(training.NotFiniteError, match=f"epoch {kept + 1}, step [12]: lower"):
         fit_climber()
     assert told[-1].number == kept  # no epoch was gone through again
 
 
 def test_a_loss_that_is_not_finite_says_when_nothing_is_kept():
-    def nothing(model, batch):
+    def nothing(model, batch, moment):
         return model.w[0] * jnp.nan
 
-    with pytest.raises(training.NotFiniteError, match=r"epoch 1: .* no checkpoint was asked"):
+    with pytest.raises(
+        training.NotFiniteError, match=r"epoch 1, step 1: .* no checkpoint was asked"
+    ):
         training.fit_ensemble(Line, nothing, line_data(), QUICK, KEYS)
+
+
+@pytest.mark.parametrize("step", [1, 2, 5])
+def test_the_first_step_that_is_not_finite_is_named(step):
+    def late(model, batch, moment):
+        return model.w[0] * jnp.where(moment.done < (step - 1) / 8, 1.0, jnp.nan)
+
+    epoch, place = divmod(step - 1, 2)  # two steps in an epoch, four epochs
+    with pytest.raises(training.NotFiniteError, match=f"epoch {epoch + 1}, step {place + 1}: "):
+        training.fit_ensemble(Line, late, line_data(), QUICK, KEYS)
+
+
+def test_networks_that_fail_first_are_named():
+    assert "network [1, 2] is not finite in epoch 3, step 5:" in training._not_finite(
+        3, np.array([6, 4, 4]), None
+    )
+
+
+def noted(note):
+    """Return the notes of each step, taken as losses of which an epoch has one."""
+    recipe = QUICK._replace(batch=20)
+
+    def loss(model, batch, moment):
+        return note(moment) + 0 * model.w[0]
+
+    return training.fit_ensemble(Line, loss, line_data(), recipe, KEYS).history["loss"]
+
+
+def test_a_loss_is_told_how_much_of_the_training_is_done():
+    np.testing.assert_array_equal(noted(lambda moment: moment.done).T, [[0, 0.25, 0.5, 0.75]] * 2)
+    halves = training.fit_ensemble(
+        Line, lambda model, _, moment: moment.done + 0 * model.w[0], line_data(), QUICK, KEYS
+    )
+    np.testing.assert_allclose(halves.history["loss"][:, 0], np.arange(0.5, 8, 2) / 8)
+
+
+def test_each_step_has_a_key_of_its_own_and_the_same_in_each_run():
+    drawn = noted(lambda moment: jax.random.uniform(moment.key))
+    assert len(np.unique(drawn)) == drawn.size
+    np.testing.assert_array_equal(drawn, noted(lambda moment: jax.random.uniform(moment.key)))
+    spread = training.fit_ensemble(
+        Line,
+        lambda model, _, moment: jax.random.normal(moment.key) + 0 * model.w[0],
+        line_data(400),
+        QUICK._replace(batch=1),
+        KEYS,
+    )
+    assert np.abs(spread.history["loss"]).max() < 0.25  # means of 400 draws that differ
 
 
 def network(seed=0, count=6):

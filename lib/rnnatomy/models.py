@@ -14,6 +14,10 @@ from jaxtyping import Array, Float, PRNGKeyArray
 GATES = ("i", "f", "g", "o")
 """Order of the four gates along the last axis of the cell's kernels: in, forget, cell, out."""
 
+LIKELIHOODS = ("bernoulli", "gaussian")
+LOG_VARIANCE = (-10.0, 10.0)
+"""Limits of the logarithm of a variance, so that no exponential of it overflows."""
+
 
 class LSTMClassifier(nnx.Module):
     """An LSTM that reads a sequence, with a linear readout of its last hidden state.
@@ -154,6 +158,139 @@ class Seq2Seq(nnx.Module):
         return jnp.swapaxes(hidden, 0, 1), jnp.swapaxes(outputs, 0, 1)
 
 
+class Posterior(NamedTuple):
+    """A normal distribution over latent vectors for each sample, with independent coordinates.
+
+    Attributes:
+        mean: of each coordinate.
+        log_variance: natural logarithm of the variance, within ``LOG_VARIANCE``.
+    """
+
+    mean: Float[Array, "batch latent"]
+    log_variance: Float[Array, "batch latent"]
+
+
+class LSTMVAE(nnx.Module):
+    """A variational autoencoder of sequences: an LSTM reads, another draws from a latent vector.
+
+    The encoder reads the rows; its last state h gives the posterior of the latent vector z. The
+    decoder starts from a state made of z, is fed z at every step and never what it has drawn, so
+    that z alone can carry the sequence (products elementwise, W and b of each map its own):
+
+        mean, log variance = W h + b,  z = mean + exp(log variance / 2) noise
+        h_0 = tanh(W z + b),  c_0 = W z + b,  h <- cell(h, z),  y = W h + b
+
+    Args:
+        frames: length of a sequence, at least 1.
+        feature: size of one frame, at least 1.
+        hidden: number of units of the encoder, and of the decoder.
+        latent: size of the latent vector, at least 1.
+        likelihood: "bernoulli", for frames in [0, 1], of which the outputs are the logits; or
+            "gaussian", for real frames: the outputs are their means, and one variance for all is
+            learnt (``noise``, its logarithm).
+        rngs: source of the initial parameters.
+
+    Raises:
+        ValueError: if a size is below 1, or the likelihood is unknown.
+
+    Reference:
+        Kingma and Welling (2014); Bowman and others (2016) for sequences; Rybkin, Daniilidis and
+        Levine (2021) for the learnt variance.
+    """
+
+    def __init__(
+        self,
+        frames: int,
+        feature: int,
+        hidden: int,
+        latent: int,
+        *,
+        likelihood: str = "bernoulli",
+        rngs: nnx.Rngs,
+    ):
+        _check_autoencoder(frames, feature, hidden, latent, likelihood)
+        self.encoder = _lstm(feature, hidden, rngs)
+        self.posterior = nnx.Linear(hidden, 2 * latent, rngs=rngs)
+        self.start = nnx.Linear(latent, 2 * hidden, rngs=rngs)
+        self.decoder = _lstm(latent, hidden, rngs)
+        self.readout = nnx.Linear(hidden, feature, rngs=rngs)
+        self.noise = _noise(likelihood)
+        self.frames = frames
+
+    def encode(self, inputs: Float[Array, "batch time feature"]) -> Posterior:
+        """Return the posterior of the latent vector, read from the encoder's last state."""
+        (_, last), _ = _scan(self.encoder, inputs, keep=False)
+        return _posterior(self.posterior(last))
+
+    def decode(self, latent: Float[Array, "batch latent"]) -> Float[Array, "batch time feature"]:
+        """Return what is drawn from latent vectors: logits, or means if the model is Gaussian."""
+        return self.readout(self.drawing(latent))
+
+    def reading(
+        self, inputs: Float[Array, "batch time feature"]
+    ) -> Float[Array, "batch time hidden"]:
+        """Return the encoder's hidden state after every frame."""
+        return unroll(self.encoder, inputs)
+
+    def drawing(self, latent: Float[Array, "batch latent"]) -> Float[Array, "batch time hidden"]:
+        """Return the decoder's hidden state at every frame."""
+        cell, hidden = jnp.split(self.start(latent), 2, axis=-1)
+        fed = jnp.broadcast_to(latent[:, None], (len(latent), self.frames, latent.shape[1]))
+        start = cell, jnp.tanh(hidden)
+        return jnp.swapaxes(_scan(self.decoder, fed, keep=True, start=start)[1], 0, 1)
+
+
+class MLPVAE(nnx.Module):
+    """A variational autoencoder with two hidden layers on each side, for comparison.
+
+    It takes the whole sequence as one vector; otherwise as ``LSTMVAE``.
+
+    Args:
+        frames: length of a sequence, at least 1.
+        feature: size of one frame, at least 1.
+        hidden: number of units of each hidden layer, with tanh.
+        latent: size of the latent vector, at least 1.
+        likelihood: as of ``LSTMVAE``.
+        rngs: source of the initial parameters.
+
+    Raises:
+        ValueError: if a size is below 1, or the likelihood is unknown.
+
+    Reference:
+        Kingma and Welling (2014); the layers are those of Burda, Grosse and Salakhutdinov (2016).
+    """
+
+    def __init__(
+        self,
+        frames: int,
+        feature: int,
+        hidden: int,
+        latent: int,
+        *,
+        likelihood: str = "bernoulli",
+        rngs: nnx.Rngs,
+    ):
+        _check_autoencoder(frames, feature, hidden, latent, likelihood)
+        self.read = nnx.Linear(frames * feature, hidden, rngs=rngs)
+        self.read_on = nnx.Linear(hidden, hidden, rngs=rngs)
+        self.posterior = nnx.Linear(hidden, 2 * latent, rngs=rngs)
+        self.draw = nnx.Linear(latent, hidden, rngs=rngs)
+        self.draw_on = nnx.Linear(hidden, hidden, rngs=rngs)
+        self.readout = nnx.Linear(hidden, frames * feature, rngs=rngs)
+        self.noise = _noise(likelihood)
+        self.frames = frames
+
+    def encode(self, inputs: Float[Array, "batch time feature"]) -> Posterior:
+        """Return the posterior of the latent vector."""
+        hidden = jnp.tanh(self.read(inputs.reshape(len(inputs), -1)))
+        return _posterior(self.posterior(jnp.tanh(self.read_on(hidden))))
+
+    def decode(self, latent: Float[Array, "batch latent"]) -> Float[Array, "batch time feature"]:
+        """Return what is drawn from latent vectors: logits, or means if the model is Gaussian."""
+        hidden = jnp.tanh(self.draw_on(jnp.tanh(self.draw(latent))))
+        return self.readout(hidden).reshape(len(latent), self.frames, -1)
+
+
 def unroll(
     cell: nnx.RNNCellBase, inputs: Float[Array, "batch time feature"]
 ) -> Float[Array, "batch time hidden"]:
@@ -169,12 +306,13 @@ def unroll(
     return jnp.swapaxes(_scan(cell, inputs, keep=True)[1], 0, 1)
 
 
-def _scan(cell: Any, inputs: Array, keep: bool) -> tuple[Any, Any]:
+def _scan(cell: Any, inputs: Array, keep: bool, start: Any = None) -> tuple[Any, Any]:
     def step(carry: Any, frame: Array) -> tuple[Any, Any]:
         carry, output = cell(carry, frame)
         return carry, output if keep else None
 
-    start = cell.initialize_carry(inputs[:, 0].shape, nnx.Rngs(0))
+    if start is None:
+        start = cell.initialize_carry(inputs[:, 0].shape, nnx.Rngs(0))
     return jax.lax.scan(step, start, jnp.swapaxes(inputs, 0, 1))
 
 
@@ -203,6 +341,27 @@ def open_forget_gate(
     """Return gate biases of zero, but one for the forget gate, so that memory starts open."""
     gates = jnp.zeros((len(GATES), shape[0] // len(GATES)), dtype)
     return gates.at[GATES.index("f")].set(1).reshape(shape)
+
+
+def _check_autoencoder(
+    frames: int, feature: int, hidden: int, latent: int, likelihood: str
+) -> None:
+    sizes = {"frames": frames, "feature": feature, "hidden": hidden, "latent": latent}
+    for name, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"{name} is {size}: give a whole number of at least 1.")
+    if likelihood not in LIKELIHOODS:
+        known = ", ".join(LIKELIHOODS)
+        raise ValueError(f"likelihood {likelihood!r} is unknown: choose from {known}.")
+
+
+def _noise(likelihood: str) -> nnx.Param | None:
+    return nnx.Param(jnp.zeros(())) if likelihood == "gaussian" else None
+
+
+def _posterior(outputs: Array) -> Posterior:
+    mean, log_variance = jnp.split(outputs, 2, axis=-1)
+    return Posterior(mean, jnp.clip(log_variance, *LOG_VARIANCE))
 
 
 def _gru(feature: int, hidden: int, rngs: nnx.Rngs) -> nnx.RNNCellBase:

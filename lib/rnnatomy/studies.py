@@ -27,6 +27,7 @@ from rnnatomy import (
     runs,
     svd,
     training,
+    vae_study,
 )
 from rnnatomy.classifiers import last_states, restore, untrained
 
@@ -395,6 +396,7 @@ STUDIES = {
     "orbits": orbit_study.study,
     "movement": movement_study.study,
     "gates": gate_study.study,
+    "autoencoder": vae_study.study,
 }
 
 

@@ -18,8 +18,22 @@ from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 from rnnatomy import runs
 
 Create = Callable[[PRNGKeyArray], nnx.Module]
-Loss = Callable[[nnx.Module, Any], Float[Array, ""]]
 Metrics = dict[str, Any]
+
+
+class Moment(NamedTuple):
+    """When in a training a loss is taken.
+
+    Attributes:
+        key: random key of this step alone, from the network's key.
+        done: steps behind, as a fraction of all (0..1).
+    """
+
+    key: PRNGKeyArray
+    done: Float[Array, ""]
+
+
+Loss = Callable[[nnx.Module, Any, Moment], Float[Array, ""]]
 
 
 class Recipe(NamedTuple):
@@ -83,7 +97,7 @@ class Fitted(NamedTuple):
 
 
 class NotFiniteError(ArithmeticError):
-    """The loss became NaN or infinite; the message says in which epoch, and what is kept."""
+    """The loss became NaN or infinite; the message says at which step, and what is kept."""
 
 
 def fit(
@@ -113,7 +127,8 @@ def fit_ensemble(
 
     Args:
         create: makes a fresh model from a key.
-        loss: mean loss of a model on one batch.
+        loss: mean loss of a model on one batch at a moment, from which a loss that draws at random
+            takes its key.
         train: arrays with one sample per row, as a tree; ``loss`` gets a batch of each.
         recipe: optimiser and schedule.
         keys: one random key per network.
@@ -148,11 +163,11 @@ def fit_ensemble(
     measured = side_by_side(lambda p: measure(nnx.merge(graph, p)) if measure else {})
     for number in range(len(history), recipe.epochs):
         start = time.perf_counter()
-        state, losses = epoch_step(state, keys, number, train)
+        state, losses, finite = epoch_step(state, keys, number, train)
         record = {"loss": losses, **measured(state[0])}
         record = {name: np.asarray(value) for name, value in record.items()}
         if not np.isfinite(record["loss"]).all():
-            raise NotFiniteError(_not_finite(number + 1, record["loss"], checkpoint))
+            raise NotFiniteError(_not_finite(number + 1, np.asarray(finite), checkpoint))
         seconds = time.perf_counter() - start
         history.append(record | {"seconds": np.float64(seconds)})
         if checkpoint is not None:
@@ -182,8 +197,9 @@ def one_cycle(recipe: Recipe, steps: int) -> optax.GradientTransformation:
 def cross_entropy(
     model: nnx.Module,
     batch: tuple[Float[Array, "batch time feature"], Int[Array, " batch"]],
+    moment: Moment,
 ) -> Float[Array, ""]:
-    """Return the mean cross-entropy of a classifier on one batch, in nats."""
+    """Return the mean cross-entropy of a classifier on one batch, in nats, at any moment."""
     inputs, labels = batch
     logits = model(inputs)  # type: ignore[operator]
     return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
@@ -192,12 +208,14 @@ def cross_entropy(
 def squared_error(
     model: nnx.Module,
     batch: tuple[Float[Array, "batch read feature"], Float[Array, "batch time feature"]],
+    moment: Moment,
 ) -> Float[Array, ""]:
     """Return the mean squared error of a sequence-to-sequence network on one batch.
 
     Args:
         model: is called with the inputs and the number of frames to predict.
         batch: inputs, and the frames that follow.
+        moment: any; the loss does not change with it.
 
     Returns:
         Mean over samples, frames and features, in squared units of the data.
@@ -247,28 +265,33 @@ def compiled_epoch(
     Returns:
         A function of (state, keys, epoch number, training data): the state is the pair of
         parameters and optimiser memory with a leading seed axis; it gives the state after the
-        epoch and the mean loss of each network.
+        epoch, the mean loss of each network, and how many of its steps had a finite loss before
+        the first that had not.
     """
     steps = samples // recipe.batch
 
     def epoch(
         network: tuple[Any, PRNGKeyArray], number: Array, train: Any
-    ) -> tuple[Any, Float[Array, ""]]:
+    ) -> tuple[Any, Float[Array, ""], Int[Array, ""]]:
         state, key = network
-        order = jax.random.permutation(jax.random.fold_in(key, number), samples)
+        key = jax.random.fold_in(key, number)
+        order = jax.random.permutation(key, samples)
+        draws = jax.random.fold_in(key, 2)  # 0 and 1 are folded in by the permutation
 
-        def step(state: Any, rows: Array) -> tuple[Any, Array]:
-            parameters, memory = state
+        def step(state: Any, taken: tuple[Array, Array]) -> tuple[Any, Array]:
+            (parameters, memory), (place, rows) = state, taken
+            done = (number * steps + place) / (recipe.epochs * steps)
+            moment = Moment(jax.random.fold_in(draws, place), jnp.asarray(done, jnp.float32))
             batch = jax.tree.map(lambda leaf: leaf[rows], train)
-            value, slope = jax.value_and_grad(lambda p: loss(nnx.merge(graph, p), batch))(
+            value, slope = jax.value_and_grad(lambda p: loss(nnx.merge(graph, p), batch, moment))(
                 parameters
             )
             updates, memory = optimiser.update(slope, memory, parameters)
             return (optax.apply_updates(parameters, updates), memory), value
 
         rows = order[: steps * recipe.batch].reshape(steps, recipe.batch)
-        state, losses = jax.lax.scan(step, state, rows)
-        return state, losses.mean()
+        state, losses = jax.lax.scan(step, state, (jnp.arange(steps), rows))
+        return state, losses.mean(), jnp.isfinite(losses).cumprod().sum()
 
     epochs = side_by_side(epoch)
     return lambda state, keys, number, train: epochs((state, keys), number, train)
@@ -343,7 +366,12 @@ def _identity(recipe: Recipe, keys: Key[Array, " seed"], train: Any) -> dict[str
     return {"recipe": recipe._asdict(), "keys": seeds, "data": digest.hexdigest()}
 
 
-def _not_finite(epoch: int, losses: np.ndarray, checkpoint: Path | None) -> str:
-    bad = np.flatnonzero(~np.isfinite(losses)).tolist()
+def _not_finite(epoch: int, finite: np.ndarray, checkpoint: Path | None) -> str:
+    """Name the networks whose loss is not finite, after so many finite steps each."""
     kept = f"epoch {epoch - 1} is kept in {checkpoint}" if checkpoint else "no checkpoint was asked"
-    return f"the loss of network {bad} is not finite in epoch {epoch}: lower learning_rate; {kept}."
+    step = int(finite.min()) + 1
+    bad = np.flatnonzero(finite == finite.min()).tolist()
+    return (
+        f"the loss of network {bad} is not finite in epoch {epoch}, step {step}: "
+        f"lower learning_rate; {kept}."
+    )
