@@ -10,18 +10,14 @@ rounded such that the page's recalls equal the library's under the cutoffs of wh
 speaks, all single and nested ones, and agree with them under every other.
 """
 
-import json
-import zlib
-from base64 import b64encode
 from collections.abc import Sequence
-from html import escape
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
 from scipy import sparse
 
-from rnnatomy import plots, runs, svd
+from rnnatomy import pages, plots, runs, svd
 from rnnatomy.svd import SVD
 
 TOLERANCE = 0.002
@@ -351,26 +347,14 @@ def _brief(array: np.ndarray) -> np.ndarray:
 
 
 def _pack_levels(found: Sequence[Coefficients]) -> bytes:
-    """Lay levels out as bytes: network by network, direction by direction, sample by sample.
-
-    A level x is folded to 2 x, or -2 x - 1 where it is negative; all low bytes come first.
-    """
-    levels = np.stack([one.levels.T for one in found])
-    folded = np.where(levels < 0, -2 * levels - 1, 2 * levels)
-    return (folded & 255).astype(np.uint8).tobytes() + (folded >> 8).astype(np.uint8).tobytes()
+    """Lay levels out as bytes: network by network, direction by direction, sample by sample."""
+    return pages.fold(np.stack([one.levels.T for one in found]))
 
 
 def _page(facts: dict[str, Any], data: bytes, figure: str) -> str:
-    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS, 9, zlib.Z_FILTERED)
-    text = b64encode(packer.compress(data) + packer.flush()).decode()
-    words = json.dumps(facts, separators=(",", ":")).replace("<", r"\u003c")
-    return f"""<div class="playground">
-<p class="playground-without">With JavaScript, in a current browser, this is a playground: switches
-that take directions out of the readout, and what the network still reads. Without them, see
-<a href="#{escape(figure)}">the static figure</a>.</p>
-<script type="application/json" class="playground-facts">{words}</script>
-<script type="text/plain" class="playground-data">{text}</script>
-</div>"""
+    sentence = """With JavaScript, in a current browser, this is a playground: switches
+that take directions out of the readout, and what the network still reads. Without them, see"""
+    return pages.widget("playground", sentence, figure, facts, data)
 
 
 def _check(networks: Sequence[runs.Run], images: np.ndarray | None, cut: int) -> None:

@@ -20,17 +20,13 @@ The canvas tells these numbers in its attribute ``data-view``: azimuth and eleva
 zoom, k in pixels, width and height.
 """
 
-import json
-import zlib
-from base64 import b64encode
 from collections.abc import Sequence
-from html import escape
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, UInt16
 
-from rnnatomy import plots
+from rnnatomy import pages, plots
 
 MOST_BYTES = 550_000
 """Most bytes of a viewer's HTML."""
@@ -168,8 +164,7 @@ def encode(arrays: Sequence[UInt16[np.ndarray, "_ ..."]]) -> bytes:
     """Lay levels out as bytes, such that smooth motion packs well.
 
     One array after the other; in each, column by column the second differences in time, modulo
-    65536 and with zeros before the first frame. A difference x from -32768 to 32767 is folded to
-    2 x, or -2 x - 1 where it is negative; the low bytes of an array come before its high bytes.
+    65536 and with zeros before the first frame, each array folded (``pages.fold``) on its own.
     """
     return b"".join(_bytes_of(levels.reshape(len(levels), -1)) for levels in arrays)
 
@@ -177,8 +172,7 @@ def encode(arrays: Sequence[UInt16[np.ndarray, "_ ..."]]) -> bytes:
 def _bytes_of(levels: UInt16[np.ndarray, "time column"]) -> bytes:
     before = np.zeros((2, levels.shape[1]), np.uint16)
     second = np.diff(np.concatenate([before, levels]), n=2, axis=0).T.astype(np.int16)
-    folded = (second << 1 ^ second >> 15).astype(np.uint16)
-    return (folded & 255).astype(np.uint8).tobytes() + (folded >> 8).astype(np.uint8).tobytes()
+    return pages.fold(second)
 
 
 def _from_parents(
@@ -205,16 +199,9 @@ def _scale(packed: Packed) -> dict[str, Any]:
 
 
 def _page(facts: dict[str, Any], data: bytes, figure: str) -> str:
-    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS, 9, zlib.Z_FILTERED)
-    text = b64encode(packer.compress(data) + packer.flush()).decode()
-    words = json.dumps(facts, separators=(",", ":")).replace("<", r"\u003c")
-    page = f"""<div class="viewer">
-<p class="viewer-without">On a screen, with JavaScript, in a current browser, this is a figure in
-three dimensions that can be turned and played. Otherwise, see
-<a href="#{escape(figure)}">the static figure</a>.</p>
-<script type="application/json" class="viewer-facts">{words}</script>
-<script type="text/plain" class="viewer-data">{text}</script>
-</div>"""
+    sentence = """On a screen, with JavaScript, in a current browser, this is a figure in
+three dimensions that can be turned and played. Otherwise, see"""
+    page = pages.widget("viewer", sentence, figure, facts, data)
     if len(page.encode()) > MOST_BYTES:
         raise ValueError(
             f"the viewer takes {len(page.encode())} bytes, at most {MOST_BYTES} are allowed: give "

@@ -1,0 +1,439 @@
+// The pad: a point of a latent plane, to be dragged, and the digit that a decoder draws from it.
+// The page carries the data; lib/rnnatomy/pad.py writes them and tells how they are laid out.
+(() => {
+  "use strict";
+
+  const RATE = 14; // rows a second
+  const COARSE = 10, FINE = 1; // steps of the last digit shown, for one press of an arrow key
+  const DOT = 1.7; // radius of a point, in pixels
+  const FAINT = 0.6; // strength of the points
+  const APART = 19, PUSHES = 40; // pixels between two numerals, and times they are pushed apart
+  const LEFT = 26, BELOW = 22; // pixels at the edges that are kept for the numbers of the axes
+
+  const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
+  const sigmoid = x => 1 / (1 + Math.exp(-x));
+
+  // ---- What the page carries ----
+
+  async function read(root) {
+    const facts = JSON.parse(root.querySelector(".pad-facts").textContent);
+    const text = atob(root.querySelector(".pad-data").textContent);
+    const packed = Uint8Array.from(text, letter => letter.charCodeAt(0));
+    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
+    const bytes = new Uint8Array(await new Response(stream).arrayBuffer());
+    const all = facts.sizes.reduce((a, b) => a + b), numbers = restore(bytes, all);
+    let start = 0;
+    const arrays = facts.sizes.map(size => numbers.subarray(start, start += size));
+    const [startKernel, startBias, inputKernel, kernel, bias, readKernel, readBias, points] = arrays;
+    const decoder = { startKernel, startBias, inputKernel, kernel, bias, readKernel, readBias };
+    return { ...facts, decoder, points, labels: bytes.subarray(4 * all) };
+  }
+
+  // Numbers of single precision: the lowest byte of all comes first, the highest last
+  function restore(bytes, count) {
+    const view = new DataView(new ArrayBuffer(4));
+    return Float64Array.from({ length: count }, (_, i) => {
+      for (let k = 0; k < 4; k++) view.setUint8(k, bytes[k * count + i]);
+      return view.getFloat32(0, true);
+    });
+  }
+
+  // ---- The decoder ----
+
+  // bias + input kernel; kernels are row by row, one row for each input
+  function affine(input, kernel, bias) {
+    const sums = Float64Array.from(bias), columns = sums.length;
+    input.forEach((value, row) => {
+      for (let c = 0, at = row * columns; c < columns; c++, at++) sums[c] += value * kernel[at];
+    });
+    return sums;
+  }
+
+  // The brightness of all pixels, row by row. The LSTM starts from a state made of the place, is fed
+  // the place at every row, and never what it has drawn; its gates are in, forget, cell and out.
+  function draw(place, { decoder: d, rows, columns, hidden }) {
+    const begun = affine(place, d.startKernel, d.startBias), pixels = new Float64Array(rows * columns);
+    const fed = affine(place, d.inputKernel, d.bias), cell = begun.slice(0, hidden);
+    const state = begun.slice(hidden).map(Math.tanh);
+    for (let row = 0; row < rows; row++) {
+      const gates = affine(state, d.kernel, fed);
+      for (let k = 0; k < hidden; k++) {
+        const [i, f, o] = [gates[k], gates[hidden + k], gates[3 * hidden + k]].map(sigmoid);
+        cell[k] = f * cell[k] + i * Math.tanh(gates[2 * hidden + k]);
+        state[k] = o * Math.tanh(cell[k]);
+      }
+      pixels.set(affine(state, d.readKernel, d.readBias).map(sigmoid), row * columns);
+    }
+    return pixels;
+  }
+
+  // ---- The plane ----
+
+  // Digits after the point of a coordinate: the width has three figures, and so every place that the
+  // pad takes is told in full
+  const digitsOf = ({ width }) => clamp(2 - Math.floor(Math.log10(width)), 0, 20);
+
+  const snap = (value, digits) => Number(value.toFixed(digits)) + 0;
+
+  function nearest([x, y], { points, labels }) {
+    let best = 0, least = Infinity;
+    labels.forEach((_, i) => {
+      const distance = (points[2 * i] - x) ** 2 + (points[2 * i + 1] - y) ** 2;
+      if (distance < least) [best, least] = [i, distance];
+    });
+    return labels[best];
+  }
+
+  // The middle of each digit that has points: the medians of its coordinates
+  function middles({ points, labels, colours }) {
+    const median = values => values.sort((a, b) => a - b)[values.length >> 1];
+    return [...colours.keys()].map(digit => {
+      const own = [...labels.keys()].filter(i => labels[i] === digit);
+      return { digit, place: own.length ? [0, 1].map(axis => median(own.map(i => points[2 * i + axis]))) : null };
+    }).filter(({ place }) => place);
+  }
+
+  // Places pushed from one another, a little at a time, until numerals there do not touch
+  function spread(places) {
+    for (let push = 0; push < PUSHES; push++)
+      places.forEach((one, i) => places.slice(i + 1).forEach(other => {
+        const [x, y] = [one[0] - other[0], one[1] - other[1]], long = Math.hypot(x, y);
+        if (long >= APART) return;
+        const move = (APART - long) / 4, way = long ? [x / long, y / long] : [1, 0];
+        way.forEach((part, axis) => {
+          one[axis] += move * part;
+          other[axis] -= move * part;
+        });
+      }));
+    return places;
+  }
+
+  // Round numbers within the plane, about six of them
+  function ticks(low, width) {
+    const raw = width / 6, power = 10 ** Math.floor(Math.log10(raw));
+    const gap = power * [1, 2, 5, 10].find(share => share * power >= raw);
+    const marks = [];
+    for (let k = Math.ceil(low / gap); k * gap <= low + width; k++) marks.push(Number((k * gap).toPrecision(6)));
+    return marks;
+  }
+
+  // ---- Words ----
+
+  const sign = text => text.replace(/^-/, "−");
+  const told = (place, digits) => place.map(value => sign(value.toFixed(digits))).join(", ");
+
+  const HELP = "Drag the ring, or press anywhere on the plane; with the keyboard, arrow keys move it, with " +
+    "Shift in finer steps, Home goes to the origin, and space draws the digit.";
+
+  // ---- Elements ----
+
+  function make(tag, attributes = {}, ...children) {
+    const element = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+    element.append(...children);
+    return element;
+  }
+
+  function write(element, text) {
+    if (element.textContent !== text) element.textContent = text;
+  }
+
+  function makePlane() {
+    const canvas = make("canvas", { class: "pad-plane" }), handle = make("span", { class: "pad-handle" });
+    const element = make("div", {
+      class: "pad-scene", tabindex: 0, role: "application", "aria-label": "Latent plane",
+      "aria-description": HELP,
+    }, canvas, handle);
+    return { element, canvas, handle };
+  }
+
+  function makeDigit({ rows, columns }) {
+    const canvas = make("canvas", { class: "pad-digit", width: columns, height: rows, role: "img" });
+    const pen = make("span", { class: "pad-pen" });
+    const strip = make("div", { class: "pad-strip", "aria-hidden": "true" },
+      ...Array.from({ length: rows }, () => make("span")));
+    return { canvas, pen, strip, element: make("div", { class: "pad-paper" }, canvas, pen) };
+  }
+
+  function makeControls({ rows }) {
+    const play = make("button", { type: "button", class: "pad-play" }, "Draw");
+    const slider = make("input", { type: "range", min: 0, max: rows, step: 1, value: rows });
+    const row = make("span", { class: "pad-row", "aria-hidden": "true" });
+    const element = make("div", { class: "pad-player" }, play,
+      make("label", {}, make("span", {}, "Row ", row), slider));
+    return { play, slider, row, element };
+  }
+
+  function makeReadout() {
+    const place = make("b", { class: "pad-place" }), label = make("b", { class: "pad-label" });
+    const spot = make("span", { class: "pad-spot", "aria-hidden": "true" });
+    const element = make("p", { class: "pad-readout" },
+      make("span", {}, "z = (", place, ")"), make("span", {}, "nearest point: digit ", label, spot));
+    return { place, label, spot, element };
+  }
+
+  // ---- Drawing ----
+
+  // The canvas, cleared and as fine as the screen, with a unit of one CSS pixel
+  function open(canvas) {
+    const context = canvas.getContext("2d"), fine = devicePixelRatio || 1;
+    const [width, height] = [canvas.clientWidth, canvas.clientHeight];
+    canvas.width = Math.round(width * fine);
+    canvas.height = Math.round(height * fine);
+    context.setTransform(fine, 0, 0, fine, 0, 0);
+    return { context, width, height };
+  }
+
+  function inksOf(root) {
+    const style = getComputedStyle(root);
+    const entries = ["ink", "quiet", "line", "ground"].map(name => [name, style.getPropertyValue(`--${name}`).trim()]);
+    return { ...Object.fromEntries(entries), font: style.fontFamily };
+  }
+
+  // Lines at round numbers, the one through the origin stronger, with their numbers at the edge
+  function drawGrid(context, data, project, { quiet, line, ground, font }, size) {
+    context.font = `12px ${font}`;
+    for (const axis of [0, 1])
+      for (const mark of ticks(data.low[axis], data.width)) {
+        const at = project([mark, mark])[axis], ends = axis ? [[LEFT, at], [size, at]] : [[at, 0], [at, size - BELOW]];
+        context.strokeStyle = mark ? line : quiet;
+        context.lineWidth = 1;
+        context.beginPath();
+        ends.forEach(([x, y], i) => i ? context.lineTo(x, y) : context.moveTo(x, y));
+        context.stroke();
+      }
+    return () => {
+      const put = (text, x, y, align) => {
+        context.textAlign = align;
+        context.textBaseline = "middle";
+        context.strokeText(text, x, y);
+        context.fillText(text, x, y);
+      };
+      context.strokeStyle = ground;
+      context.fillStyle = quiet;
+      context.lineWidth = 4;
+      context.lineJoin = "round";
+      for (const axis of [0, 1])
+        for (const mark of ticks(data.low[axis], data.width)) {
+          const at = project([mark, mark])[axis], text = sign(String(mark));
+          if (axis && at > 32 && at < size - BELOW) put(text, 6, at, "left");
+          if (!axis && at > LEFT && at < size - 34) put(text, at, size - 11, "center");
+        }
+      context.font = `600 13px ${font}`;
+      put("z₁", size - 14, size - 12, "center");
+      put("z₂", 14, 14, "center");
+    };
+  }
+
+  function drawPlane(canvas, data, inks) {
+    const { context, width: size } = open(canvas), scale = size / data.width;
+    const project = ([x, y]) => [(x - data.low[0]) * scale, size - (y - data.low[1]) * scale];
+    const drawNumbers = drawGrid(context, data, project, inks, size);
+    context.globalAlpha = FAINT;
+    data.labels.forEach((label, i) => {
+      context.fillStyle = data.colours[label];
+      context.beginPath();
+      context.arc(...project(data.points.subarray(2 * i)), DOT, 0, 2 * Math.PI);
+      context.fill();
+    });
+    context.globalAlpha = 1;
+    drawNumbers();
+    context.font = `700 17px ${inks.font}`;
+    context.fillStyle = inks.ink;
+    context.textAlign = "center";
+    spread(data.middles.map(({ place }) => project(place))).forEach((place, i) => {
+      context.strokeText(data.middles[i].digit, ...place);
+      context.fillText(data.middles[i].digit, ...place);
+    });
+  }
+
+  // Rows that are not drawn yet are left clear
+  function drawDigit({ canvas, pen, strip }, pixels, { rows, columns }, row) {
+    const picture = new ImageData(columns, rows), whole = new Uint32Array(picture.data.buffer);
+    for (let i = 0; i < row * columns; i++) whole[i] = 0xff000000 | 0x10101 * Math.round(255 * pixels[i]);
+    canvas.getContext("2d").putImageData(picture, 0, 0);
+    pen.style.top = `${100 * row / rows}%`;
+    pen.hidden = row === rows;
+    [...strip.children].forEach((mark, k) => mark.classList.toggle("pad-done", k < row));
+  }
+
+  // ---- Use ----
+
+  // The ring goes where the pointer is pressed, and follows it. A finger that turns out to scroll the
+  // page cancels its drag, and the ring goes back.
+  function onDrag(element, { begin, move, end, undo }) {
+    let pointer = null;
+    element.addEventListener("pointerdown", event => {
+      if (event.button || pointer !== null) return;
+      pointer = event.pointerId;
+      element.setPointerCapture(pointer);
+      begin();
+      move(event.clientX, event.clientY);
+    });
+    element.addEventListener("pointermove", event => {
+      if (event.pointerId === pointer) move(event.clientX, event.clientY);
+    });
+    for (const name of ["pointerup", "pointercancel"])
+      element.addEventListener(name, event => {
+        if (event.pointerId !== pointer) return;
+        pointer = null;
+        if (name === "pointercancel") undo();
+        end();
+      });
+  }
+
+  function onKeys(element, actions) {
+    element.addEventListener("keydown", event => {
+      if (event.ctrlKey || event.metaKey || event.altKey || !(event.key in actions)) return;
+      event.preventDefault();
+      actions[event.key](event.shiftKey ? FINE : COARSE);
+    });
+  }
+
+  // Calls step with the seconds since the last call, until it returns false
+  function run(step) {
+    let last = performance.now(), request = requestAnimationFrame(tick);
+    function tick(now) {
+      const passed = clamp(now - last, 0, 250);
+      last = now;
+      if (step(passed / 1000)) request = requestAnimationFrame(tick);
+    }
+    return () => cancelAnimationFrame(request);
+  }
+
+  async function start(root) {
+    root.dataset.state = "starting";
+    const data = await read(root);
+    data.middles = middles(data);
+    const plane = makePlane(), digit = makeDigit(data), controls = makeControls(data), readout = makeReadout();
+    const words = make("p", { class: "pad-unseen", "aria-live": "polite" });
+    const calm = matchMedia("(prefers-reduced-motion: reduce)"), digits = digitsOf(data);
+    const still = root.querySelector(".pad-without a").cloneNode(true);
+    const state = { place: [0, 0], row: data.rows, pixels: null, label: 0 };
+    let inks = inksOf(root), position = data.rows, stop = null, before = state.place;
+
+    function showRow() {
+      const text = `${state.row} of ${data.rows}`;
+      controls.slider.value = state.row;
+      controls.slider.setAttribute("aria-valuetext", text);
+      write(controls.row, text);
+      drawDigit(digit, state.pixels, data, state.row);
+    }
+
+    const tell = () => write(words,
+      `Point ${told(state.place, digits)}, nearest point: digit ${state.label}; row ${state.row} of ${data.rows}.`);
+
+    const nameOfPlay = () => write(controls.play, calm.matches ? "Next row" : stop ? "Pause" : "Draw");
+
+    function pause() {
+      stop?.();
+      stop = null;
+      nameOfPlay();
+      tell();
+    }
+
+    function go(row) {
+      position = state.row = row;
+      showRow();
+      pause();
+    }
+
+    function step(seconds) {
+      position = Math.min(position + seconds * RATE, data.rows);
+      const row = Math.floor(position);
+      if (row !== state.row) {
+        state.row = row;
+        showRow();
+      }
+      if (row === data.rows) pause();
+      return stop !== null;
+    }
+
+    function play() {
+      if (state.row === data.rows) go(0);
+      position = state.row;
+      stop = run(step);
+      nameOfPlay();
+    }
+
+    function toggle() {
+      if (calm.matches) go(state.row % data.rows + 1);
+      else if (stop) pause();
+      else play();
+    }
+
+    function put(place) {
+      const { low, width } = data, unit = 10 ** -digits;
+      state.place = place.map((value, i) => {
+        const [least, most] = [Math.ceil(low[i] / unit), Math.floor((low[i] + width) / unit)];
+        return snap(clamp(Math.round(value / unit), least, most) * unit, digits);
+      });
+      state.pixels = draw(state.place, data);
+      state.label = nearest(state.place, data);
+      const [x, y] = state.place.map((value, i) => 100 * (value - low[i]) / width);
+      Object.assign(plane.handle.style, { left: `${x}%`, top: `${100 - y}%` });
+      write(readout.place, told(state.place, digits));
+      write(readout.label, String(state.label));
+      readout.spot.style.background = data.colours[state.label];
+      digit.canvas.setAttribute("aria-label", `Digit drawn from ${told(state.place, digits)}`);
+      showRow();
+    }
+
+    function press(across, up) {
+      put([state.place[0] + across * 10 ** -digits, state.place[1] + up * 10 ** -digits]);
+      tell();
+    }
+
+    onDrag(plane.element, {
+      begin: () => {
+        before = state.place;
+      },
+      move: (x, y) => {
+        const box = plane.canvas.getBoundingClientRect(), { low, width } = data;
+        put([low[0] + (x - box.left) / box.width * width, low[1] + (box.bottom - y) / box.height * width]);
+      },
+      undo: () => put(before),
+      end: tell,
+    });
+    onKeys(plane.element, {
+      ArrowLeft: size => press(-size, 0), ArrowRight: size => press(size, 0),
+      ArrowUp: size => press(0, size), ArrowDown: size => press(0, -size),
+      Home: () => {
+        put([0, 0]);
+        tell();
+      },
+      " ": toggle,
+    });
+    controls.play.addEventListener("click", toggle);
+    controls.slider.addEventListener("input", () => go(Number(controls.slider.value)));
+    calm.addEventListener("change", pause);
+
+    put(state.place);
+    pause();
+    root.querySelectorAll("script").forEach(script => script.remove());
+    root.append(make("div", { class: "pad-body" },
+      make("div", { class: "pad-stage" }, plane.element,
+        make("div", { class: "pad-side" }, digit.element, digit.strip, controls.element, readout.element)),
+      words,
+      make("p", { class: "pad-note" },
+        "Each point is where the encoder puts an image, in the colour of its digit; a numeral stands near the " +
+        `middle of each digit’s points. ${HELP} `, "The same without motion: ", still, ".")));
+    const redraw = () => drawPlane(plane.canvas, data, inks);
+    redraw();
+    new ResizeObserver(redraw).observe(plane.element);
+    addEventListener("resize", redraw); // also when the page is zoomed, which changes the pixels
+    new MutationObserver(() => {
+      inks = inksOf(root);
+      redraw();
+    }).observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
+    root.dataset.state = "ready";
+  }
+
+  function startAll() {
+    if (!("DecompressionStream" in window)) return; // the sentence that stands there says enough
+    for (const root of document.querySelectorAll(".pad:not([data-state])")) start(root);
+  }
+
+  if (document.readyState === "loading") addEventListener("DOMContentLoaded", startAll);
+  else startAll();
+})();
