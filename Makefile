@@ -76,6 +76,7 @@ results: $(READY)  ## run the studies anew and publish them in results/ (some fi
 	@$(PY) -m rnnatomy.studies movement
 	@$(PY) -m rnnatomy.studies gates
 	@$(PY) -m rnnatomy.studies autoencoder
+	@$(PY) -m rnnatomy.studies likelihood
 
 picture: build/chapters/intro.ipynb  ## write the picture of the README anew
 	@$(PY) -m rnnatomy.site picture $< book/images/headline

@@ -397,6 +397,7 @@ STUDIES = {
     "movement": movement_study.study,
     "gates": gate_study.study,
     "autoencoder": vae_study.study,
+    "likelihood": vae_study.likelihood,
 }
 
 

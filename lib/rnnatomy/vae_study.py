@@ -72,6 +72,9 @@ GROUPS = {
 """What is trained, the longest first; the networks of a plain model are about as large as those
 of the LSTM before them."""
 
+LARGE_GROUPS = ("lstm-32", "mlp-32")
+"""Groups that take longest, and are a study of their own."""
+
 WHOLE = ("lstm-32", "lstm-2")
 """Groups whose first network is published whole, as a run ``autoencoder-<group>``."""
 
@@ -101,7 +104,7 @@ def study(
     report: Callable[[str], None] | None = None,
     workers: int | None = None,
 ) -> None:
-    """Train, measure and publish the autoencoders: ``results/autoencoder``.
+    """Train, measure and publish the small autoencoders and those of states: ``results/autoencoder``.
 
     Each core works on a network of its own. A network that is finished is kept in
     ``build/autoencoder``, one that is not goes on from its last epoch when the study is started
@@ -113,30 +116,23 @@ def study(
         workers: networks at a time, each in a process of its own; None: as many as cores; 1: one
             after the other in this process.
     """
-    report = report or _print
-    jobs = [(name, seed) for seed in range(networks) for name in GROUPS]
-    done, started = {}, time.perf_counter()
-    for job, made in _all_made([*jobs, ("pod", 0)], workers or os.cpu_count() or 1, report):
-        done[job] = made
-        minutes = (time.perf_counter() - started) / 60
-        report(f"{job[0]}, seed {job[1]}: done, {len(done)} of {len(jobs) + 1}, {minutes:.0f} min")
-    arrays = _gathered(done, networks) | _pictures(datasets.mnist())
-    facts = {
-        "networks": len(jobs),
-        "seeds": networks,
-        "groups": {name: _described(name) for name in GROUPS},
-        "samples": SAMPLES,
-        "sequences_of_states": [STATES_TRAINING, STATES_VALIDATION],
-        "classifier": CLASSIFIER,
-        "data_sha256": done["pod", 0].provenance["data_sha256"],
-        "wall_seconds": round(sum(made.provenance["wall_seconds"] for made in done.values()), 1),
-    }
-    results = runs.ROOT / "results"
-    provenance = runs.provenance(runs.command_line(), **facts)
-    runs.save_study(results / "autoencoder", runs.Study("autoencoder", arrays, provenance))
-    for name in WHOLE:
-        run = runs.load_run(str(_folder(name, 0)), GROUPS[name].kind)
-        runs.save_run(results / f"autoencoder-{name}", run)
+    names = [name for name in GROUPS if name not in LARGE_GROUPS]
+    _publish("autoencoder", names, networks, report, workers)
+
+
+def likelihood(
+    networks: int = 3,
+    report: Callable[[str], None] | None = None,
+    workers: int | None = None,
+) -> None:
+    """Train, measure and publish the large autoencoders of digits: ``results/likelihood``.
+
+    Args:
+        networks: as of ``study``.
+        report: as of ``study``.
+        workers: as of ``study``.
+    """
+    _publish("likelihood", list(LARGE_GROUPS), networks, report, workers)
 
 
 def sequences(kind: str) -> Sequences:
@@ -269,6 +265,41 @@ def measure_modes(inputs: Sequences, readout: runs.Run) -> runs.Arrays:
     return {key: np.asarray(value) for key, value in found.items()}
 
 
+def _publish(
+    study: str,
+    names: list[str],
+    networks: int,
+    report: Callable[[str], None] | None,
+    workers: int | None,
+) -> None:
+    report, workers = report or _print, workers or os.cpu_count() or 1
+    jobs = [(name, seed) for seed in range(networks) for name in names]
+    linear = [("pod", 0)] if any(GROUPS[name].sequences == "states" for name in names) else []
+    done, started = {}, time.perf_counter()
+    for job, made in _all_made([*jobs, *linear], workers, report):
+        done[job] = made
+        minutes = (time.perf_counter() - started) / 60
+        of = len(jobs) + len(linear)
+        report(f"{job[0]}, seed {job[1]}: done, {len(done)} of {of}, {minutes:.0f} min")
+    data = datasets.mnist()
+    arrays = _gathered(done, names, networks) | _pictures(data)
+    facts = {
+        "networks": len(jobs),
+        "seeds": networks,
+        "groups": {name: _described(name) for name in names},
+        "samples": SAMPLES,
+        "data_sha256": data.checksum,
+        "wall_seconds": round(sum(made.provenance["wall_seconds"] for made in done.values()), 1),
+    }
+    results = runs.ROOT / "results"
+    provenance = runs.provenance(runs.command_line(), **facts)
+    runs.save_study(results / study, runs.Study(study, arrays, provenance))
+    for name in names:
+        if name in WHOLE:
+            run = runs.load_run(str(_folder(name, 0)), GROUPS[name].kind)
+            runs.save_run(results / f"autoencoder-{name}", run)
+
+
 def _all_made(
     jobs: list[tuple[str, int]], workers: int, report: Callable[[str], None]
 ) -> Iterator[tuple[tuple[str, int], runs.Study]]:
@@ -365,10 +396,14 @@ def _trained(
     return arrays | _single(seed=seed, parameters=size, **history), model
 
 
-def _gathered(done: dict[tuple[str, int], runs.Study], networks: int) -> runs.Arrays:
+def _gathered(
+    done: dict[tuple[str, int], runs.Study], names: list[str], networks: int
+) -> runs.Arrays:
     """Stack the seeds of each group; only planes of two units are kept whole."""
-    arrays = {f"pod.{key}": value for key, value in done["pod", 0].arrays.items()}
-    for name, group in GROUPS.items():
+    linear = [made.arrays for (name, _), made in done.items() if name == "pod"]
+    arrays = {f"pod.{key}": value for found in linear for key, value in found.items()}
+    for name in names:
+        group = GROUPS[name]
         rows = [done[name, seed].arrays for seed in range(networks)]
         for key in rows[0]:
             if key != "means" or group.latent == 2:
