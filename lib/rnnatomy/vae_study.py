@@ -104,7 +104,7 @@ def study(
     report: Callable[[str], None] | None = None,
     workers: int | None = None,
 ) -> None:
-    """Train, measure and publish the small autoencoders and those of states: ``results/autoencoder``.
+    """Train, measure and publish the autoencoders but the large: ``results/autoencoder``.
 
     Each core works on a network of its own. A network that is finished is kept in
     ``build/autoencoder``, one that is not goes on from its last epoch when the study is started
