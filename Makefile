@@ -8,7 +8,7 @@ READY  := $(VENV)/ready
 LIBRARY  := $(wildcard lib/rnnatomy/*.py)
 RESULTS  := $(wildcard results/*/*.json)
 PAGES    := $(shell find book -type f ! -name '*.ipynb' ! -path '*/.*') _config.yml _toc.yml
-CHAPTERS := intro training readout cutoffs hundred orbits people gauge
+CHAPTERS := intro training readout cutoffs hundred gates autoencoder orbits people gauge
 # reports on the other chapters, so it runs when they have run
 LAST     := reproducibility
 
