@@ -168,7 +168,7 @@
     const place = make("b", { class: "pad-place" }), label = make("b", { class: "pad-label" });
     const spot = make("span", { class: "pad-spot", "aria-hidden": "true" });
     const element = make("p", { class: "pad-readout" },
-      make("span", {}, "z = (", place, ")"), make("span", {}, "nearest point: digit ", label, spot));
+      make("span", {}, "ζ = (", place, ")"), make("span", {}, "nearest point: digit ", label, spot));
     return { place, label, spot, element };
   }
 
@@ -220,8 +220,8 @@
           if (!axis && at > LEFT && at < size - 34) put(text, at, size - 11, "center");
         }
       context.font = `600 13px ${font}`;
-      put("z₁", size - 14, size - 12, "center");
-      put("z₂", 14, 14, "center");
+      put("ζ₁", size - 14, size - 12, "center");
+      put("ζ₂", 14, 14, "center");
     };
   }
 
