@@ -30,8 +30,8 @@ from rnnatomy import datasets, runs
 BOOK = runs.ROOT / "book"
 BUILD = runs.ROOT / "build"
 NOTEBOOKS = (
-    "intro", "training", "readout", "cutoffs", "hundred", "gates", "autoencoder", "orbits", "people", "gauge",
-    "reproducibility",
+    "intro", "training", "readout", "cutoffs", "hundred", "gates", "autoencoder",
+    "orbits", "people", "gauge", "reproducibility",
 )  # fmt: skip
 """The chapters that run, in reading order."""
 
