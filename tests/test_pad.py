@@ -257,9 +257,9 @@ def greys(page):
     return picture(page, ".pad-digit")
 
 
-def differs(page):
+def differs(page, model=MODEL):
     """Most by which a pixel differs from what the library draws at the place the page tells."""
-    wanted = vae.draw(MODEL, np.array([place_of(page)], np.float32))[0]
+    wanted = vae.draw(model, np.array([place_of(page)], np.float32))[0]
     return np.abs(greys(page)[..., :3] / 255 - wanted[..., None]).max()
 
 
@@ -271,6 +271,17 @@ def test_pixels_are_the_library_s_wherever_the_point_is(page):
         assert differs(page) <= pad.TOLERANCE
         drawn.append(greys(page)[..., 0] / 255)
     assert np.ptp(drawn, axis=0).max() > 0.5  # the places differ by much more than is tolerated
+
+
+def test_pixels_of_the_published_network_are_the_library_s(browser, site):
+    run = runs.load_run("autoencoder-lstm-2", "LSTMVAE")
+    html = pad.pad(run.parameters, POINTS, LABELS, figure="fig-beside")
+    (site / "published.html").write_text(PAGE.format(html))
+    page, model = visit(browser, site / "published.html"), vae.restore(run)
+    for place in np.random.default_rng(3).uniform(-1.9, 1.9, (12, 2)):
+        page.mouse.click(*seen(page, place))
+        assert differs(page, model) <= pad.TOLERANCE
+    page.context.close()
 
 
 def test_the_ring_is_dragged_and_stays_within_the_plane(page):
