@@ -248,7 +248,7 @@ class MLPVAE(nnx.Module):
     Args:
         frames: length of a sequence, at least 1.
         feature: size of one frame, at least 1.
-        hidden: number of units of each hidden layer, with tanh.
+        hidden: number of units of each hidden layer, with ReLU.
         latent: size of the latent vector, at least 1.
         likelihood: as of ``LSTMVAE``.
         rngs: source of the initial parameters.
@@ -257,7 +257,8 @@ class MLPVAE(nnx.Module):
         ValueError: if a size is below 1, or the likelihood is unknown.
 
     Reference:
-        Kingma and Welling (2014); the layers are those of Burda, Grosse and Salakhutdinov (2016).
+        Kingma and Welling (2014); the layers are those of Burda, Grosse and Salakhutdinov (2016),
+        with ReLU for their tanh.
     """
 
     def __init__(
@@ -282,12 +283,12 @@ class MLPVAE(nnx.Module):
 
     def encode(self, inputs: Float[Array, "batch time feature"]) -> Posterior:
         """Return the posterior of the latent vector."""
-        hidden = jnp.tanh(self.read(inputs.reshape(len(inputs), -1)))
-        return _posterior(self.posterior(jnp.tanh(self.read_on(hidden))))
+        hidden = nnx.relu(self.read(inputs.reshape(len(inputs), -1)))
+        return _posterior(self.posterior(nnx.relu(self.read_on(hidden))))
 
     def decode(self, latent: Float[Array, "batch latent"]) -> Float[Array, "batch time feature"]:
         """Return what is drawn from latent vectors: logits, or means if the model is Gaussian."""
-        hidden = jnp.tanh(self.draw_on(jnp.tanh(self.draw(latent))))
+        hidden = nnx.relu(self.draw_on(nnx.relu(self.draw(latent))))
         return self.readout(hidden).reshape(len(latent), self.frames, -1)
 
 
