@@ -75,6 +75,7 @@ results: $(READY)  ## run the studies anew and publish them in results/ (some fi
 	@$(PY) -m rnnatomy.studies orbits
 	@$(PY) -m rnnatomy.studies movement
 	@$(PY) -m rnnatomy.studies gates
+	@$(PY) -m rnnatomy.studies layers
 	@$(PY) -m rnnatomy.studies autoencoder
 	@$(PY) -m rnnatomy.studies likelihood
 

@@ -166,6 +166,26 @@ def test_the_control_loses_as_much_as_each_cutoff(small, monkeypatch):
         np.testing.assert_allclose(lost, expected, atol=1e-6)
 
 
+def test_a_summary_says_what_the_whole_study_says(study, small, monkeypatch):
+    tiny(monkeypatch, study[0], small)
+    monkeypatch.setattr(gate_study, "FOLLOWED", len(small.test.labels))
+    run, arrays = a_run("mnist-1", 1), study[1].arrays
+    found = gate_study.summary(run, small)
+    np.testing.assert_array_equal(found["kept"], arrays["kept"][1])
+    np.testing.assert_array_equal(found["full"], arrays["full_test"][1])
+    np.testing.assert_array_equal(found["energy_ranks"], arrays["energy_ranks"][1].sum(axis=1))
+    for name in ("energy_test", "energy_control"):
+        np.testing.assert_allclose(found[name], arrays[name][1], atol=ONE_IMAGE)
+    for name, matrix in gate_study.matrices(run).items():
+        place, s = gates.MATRICES.index(name), np.linalg.svd(matrix, compute_uv=False)
+        share = s / s.sum()
+        effective = np.exp(-(share * np.log(share)).sum())
+        assert found["effective"][0, place] == pytest.approx(effective, rel=1e-4)
+        stable = np.square(matrix).sum() / s[0] ** 2
+        assert found["stable"][0, place] == pytest.approx(stable, rel=1e-4)
+    assert found["effective"].shape == found["stable"].shape == (5, 8)
+
+
 def test_the_smallest_ranks_are_measured_on_both_parts(study, small):
     run, arrays = a_run("mnist-1", 1), study[1].arrays
     parts = gates.decompose(gate_study.matrices(run))

@@ -5,7 +5,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rnnatomy import cutoffs, datasets, ensembles, runs, studies, svd, training
+from rnnatomy import (
+    cutoffs,
+    datasets,
+    ensembles,
+    gate_study,
+    runs,
+    studies,
+    svd,
+    training,
+)
 
 PUBLISHED = runs.published("mnist-")
 RECIPE = training.Recipe(epochs=2, batch=32)
@@ -238,6 +247,19 @@ def test_the_first_networks_of_a_study_are_published_whole(many, monkeypatch):
         np.testing.assert_array_equal(found.states, run.states)
         for name, array in run.parameters.items():
             np.testing.assert_array_equal(found.parameters[name], array)
+
+
+def test_the_layers_of_networks_that_are_there_are_summed_up(many, small, monkeypatch):
+    _, kept, root = many
+    make_tiny(monkeypatch, small, root)
+    monkeypatch.setattr(studies, "train_classifiers", None)  # nothing is trained anew
+    studies.layers(NETWORKS)
+    found = runs.load_study("layers")
+    assert found.provenance["networks"] == NETWORKS
+    for row, run in enumerate(kept):
+        for name, array in gate_study.summary(run, small).items():
+            np.testing.assert_array_equal(found.arrays[name][row], array)
+    assert (found.arrays["stable"][0] != found.arrays["stable"][1]).any()
 
 
 def all_cutoffs(parts, bias, states, labels):

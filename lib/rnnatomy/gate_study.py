@@ -216,9 +216,39 @@ def together(
         found[f"{way}_ranks"] = np.array([list(rank.values()) for rank in ranks])
         found |= {f"{way}_{name}": recalls(model, part, cuts) for name, part in measured.items()}
         if way == "energy":
-            random = [{k: _randomly(rng, trained[k], cut[k]) for k in cut} for cut in cuts]
-            found["energy_control"] = recalls(model, data.test, random)
+            found["energy_control"] = recalls(model, data.test, _controls(rng, trained, cuts))
     return _single(found)
+
+
+def summary(run: runs.Run, data: datasets.Dataset) -> runs.Arrays:
+    """Sum up the hidden layer of one classifier of many.
+
+    Returns:
+        "effective" and "stable" (kind, matrix), ranks of the spectra of ``spectra``, and "kept";
+        "energy_ranks" (cutoff), directions in all at the fractions of ``ENERGIES``; recall of each
+        class on the first ``FOLLOWED`` test images: "full" (class), "energy_test" and
+        "energy_control" (cutoff, class), as of ``together``.
+    """
+    rng = np.random.default_rng(run.provenance["seed"])
+    model, trained = restore(run), matrices(run)
+    decomposed = spectra(trained, matrices(untrained(run)), rng)
+    by_side = [decomposed[f"{side}_spectra"].astype(float) for side in gates.SIDES]
+    parts = gates.decompose(trained)
+    ranks = [gates.same_energy(parts, fraction) for fraction in ENERGIES]
+    cuts = [gates.low_rank(parts, rank) for rank in ranks]
+    few = datasets.Split(*(array[:FOLLOWED] for array in data.test))
+    recall = recalls(model, few, [trained, *cuts, *_controls(rng, trained, cuts)])
+    return _single(
+        {
+            "effective": _over_matrices(gates.effective_rank, by_side),
+            "stable": _over_matrices(gates.stable_rank, by_side),
+            "kept": decomposed["kept"],
+            "energy_ranks": [sum(rank.values()) for rank in ranks],
+            "full": recall[0],
+            "energy_test": recall[1 : 1 + len(cuts)],
+            "energy_control": recall[1 + len(cuts) :],
+        }
+    )
 
 
 def smallest(
@@ -378,6 +408,19 @@ def _randomly(rng: np.random.Generator, matrix: np.ndarray, cut: np.ndarray) -> 
     """Take as much energy from a matrix as a cutoff does, in random directions."""
     left = np.square(cut).sum() / np.square(matrix.astype(np.float64)).sum()
     return gates.remove_random(rng, matrix, float(np.clip(1 - left, 0, 1)))
+
+
+def _controls(
+    rng: np.random.Generator, trained: gates.Matrices, cuts: Sequence[gates.Matrices]
+) -> list[gates.Matrices]:
+    return [{name: _randomly(rng, trained[name], cut[name]) for name in cut} for cut in cuts]
+
+
+def _over_matrices(
+    measure: Callable[[np.ndarray], float], by_side: list[np.ndarray]
+) -> Float[np.ndarray, "kind matrix"]:
+    """Measure each spectrum of both sides (kind, gate, mode)."""
+    return np.concatenate([np.apply_along_axis(measure, -1, side) for side in by_side], axis=1)
 
 
 def _fisher(row: np.ndarray, labels: np.ndarray) -> float:

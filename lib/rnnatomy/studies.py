@@ -213,6 +213,26 @@ def hundred(networks: int = 100) -> None:
     _print_accuracy(arrays["test_accuracy"])
 
 
+def layers(networks: int = 100) -> None:
+    """Sum up the hidden layers of the study of a hundred networks: ``results/layers``.
+
+    The networks are those of ``hundred``, trained anew if they are not there.
+
+    Args:
+        networks: how many, with seeds 0, 1, 2 and so on.
+    """
+    data, recipe = datasets.mnist(), RECIPES["hundred"]
+    rows, seconds = [], 0.0
+    for run in _trained("hundred", networks, recipe, HIDDEN, data):
+        rows.append(gate_study.summary(run, data))
+        seconds += run.provenance["wall_seconds"] / run.provenance["networks"]
+        _print_progress("measured", len(rows), networks)
+    arrays = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    facts = {"hidden": HIDDEN, "recipe": recipe._asdict(), "networks": networks}
+    facts |= {"energies": list(gate_study.ENERGIES), "followed": gate_study.FOLLOWED}
+    _publish("layers", arrays, data, seconds, facts)
+
+
 def collapse(networks: int = 10) -> None:
     """Train classifiers on few images for longer and longer: ``results/collapse``.
 
@@ -396,6 +416,7 @@ STUDIES = {
     "orbits": orbit_study.study,
     "movement": movement_study.study,
     "gates": gate_study.study,
+    "layers": layers,
     "autoencoder": vae_study.study,
     "likelihood": vae_study.likelihood,
 }
