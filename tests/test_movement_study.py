@@ -103,8 +103,6 @@ def two():
 
 @pytest.fixture
 def published():
-    if not (runs.ROOT / "results" / "movement" / "study.json").is_file():
-        pytest.skip("the study of people moving is not published: python -m rnnatomy.studies")
     return runs.load_study("movement")
 
 

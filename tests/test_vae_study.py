@@ -179,15 +179,9 @@ STUDIES = {
 }
 
 
-def published(name):
-    if not (runs.ROOT / "results" / name / "study.json").is_file():
-        pytest.skip(f"not published: python -m rnnatomy.studies {name}")
-    return runs.load_study(name)
-
-
 @pytest.mark.parametrize("name", STUDIES)
 def test_the_published_study_is_whole(name):
-    study = published(name)
+    study = runs.load_study(name)
     for group in STUDIES[name]:
         assert study.arrays[f"{group}.seed"].tolist() == [0, 1, 2]
         epochs = vae_study.GROUPS[group].recipe.epochs
@@ -198,7 +192,7 @@ def test_the_published_study_is_whole(name):
 
 @pytest.mark.parametrize("name", STUDIES)
 def test_published_bounds_are_recomputed(name, real_mnist):
-    found, data = published(name).arrays, datasets.mnist()
+    found, data = runs.load_study(name).arrays, datasets.mnist()
     inputs = vae_study.binarised(data.test.images)[:20]
     for group in set(vae_study.WHOLE) & set(STUDIES[name]):
         model = vae.restore(runs.load_run(f"autoencoder-{group}", "LSTMVAE"))
