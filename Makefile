@@ -62,7 +62,8 @@ build/quick/$(LAST).ipynb: $(QUICK)
 build/site-quick/index.html: $(QUICK) build/quick/$(LAST).ipynb $(PAGES)
 	@$(PY) -m rnnatomy.site build build/quick build/site-quick --strict
 
-test: $(READY) quick  ## all tests: library, chapters, golden outputs, site in a browser
+test: $(READY)  ## all tests: library, chapters, golden outputs, site in a browser
+	@$(MAKE) --no-print-directory --jobs=2 quick
 	@$(PY) -m pytest
 
 golden: $(READY)  ## write the golden outputs anew, after a wanted change of a chapter
@@ -78,6 +79,7 @@ results: $(READY)  ## run the studies anew and publish them in results/ (some fi
 	@$(PY) -m rnnatomy.studies layers
 	@$(PY) -m rnnatomy.studies autoencoder
 	@$(PY) -m rnnatomy.studies likelihood
+	@$(PY) -m rnnatomy.studies strokes
 
 picture: build/chapters/intro.ipynb  ## write the picture of the README anew
 	@$(PY) -m rnnatomy.site picture $< book/images/headline

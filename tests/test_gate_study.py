@@ -103,6 +103,30 @@ def test_matrices_are_taken_from_any_lstm_of_a_run():
         gate_study.matrices(run)
 
 
+def test_a_run_gets_other_matrices_and_keeps_the_rest():
+    run, rng = a_run("a", 0), np.random.default_rng(0)
+    changed = {name: rng.normal(size=m.shape) for name, m in gate_study.matrices(run).items()}
+    other = gate_study.with_matrices(run, changed)
+    for name, matrix in gate_study.matrices(other).items():
+        np.testing.assert_allclose(matrix, changed[name], rtol=1e-6)
+    kept = run.parameters.keys() - {"cell.dense_i.kernel", "cell.dense_h.kernel"}
+    assert kept and all(other.parameters[name] is run.parameters[name] for name in kept)
+    assert all(array.dtype == np.float32 for array in other.parameters.values())
+    assert (gate_study.matrices(run)["input i"] != changed["input i"]).any()
+
+
+def test_matrices_of_another_cell_are_refused():
+    run = a_run("a", 0)
+    whole = gate_study.matrices(run)
+    with pytest.raises(ValueError, match=r"has no LSTM 'decoder'"):
+        gate_study.with_matrices(run, whole, "decoder")
+    with pytest.raises(ValueError, match=r"the matrices are \['input f'"):
+        gate_study.with_matrices(run, {k: m for k, m in whole.items() if k != "input i"})
+    wide = {k: m if "recurrent" in k else np.ones((HIDDEN, 9)) for k, m in whole.items()}
+    with pytest.raises(ValueError, match=r"input matrices of 'cell' have the shape \(24, 8\)"):
+        gate_study.with_matrices(run, wide)
+
+
 def test_the_study_has_rows_for_whole_networks_and_for_others(study):
     _, found, lines = study
     assert found.provenance["runs"] == ["mnist-0", "mnist-1", "other-0"]

@@ -104,6 +104,21 @@ def test_an_interrupted_study_goes_on_from_the_last_finished_network(made, monke
         np.testing.assert_array_equal(study.arrays[name], array)
 
 
+def test_networks_that_are_there_are_given(made, monkeypatch, small):
+    folder, study, _ = made
+    tiny(monkeypatch, folder, small)
+    monkeypatch.setattr(vae, "fit", None)  # nothing is fitted anew
+    given = vae_study.made(["mlp-3", "lstm-2"], 2, lambda line: None, workers=1)
+    assert {name: [run.name for run in several] for name, several in given.items()} == {
+        "mlp-3": ["mlp-3-0", "mlp-3-1"],
+        "lstm-2": ["lstm-2-0", "lstm-2-1"],
+    }
+    for seed, run in enumerate(given["lstm-2"]):
+        assert run.kind == "LSTMVAE" and run.provenance["seed"] == seed
+        stored = study.arrays["lstm-2.importance"][seed]
+        assert run.metrics["importance"] == pytest.approx(stored, abs=1e-4)
+
+
 def test_a_network_of_another_recipe_is_made_anew(made, monkeypatch, small, tmp_path):
     tiny(monkeypatch, made[0], small)
     other = vae_study.GROUPS["mlp-3"]._replace(recipe=TINY._replace(epochs=1))

@@ -102,6 +102,32 @@ def matrices(run: runs.Run, cell: str = "cell") -> dict[str, np.ndarray]:
     return gates.split(gates.Kernels(*(run.parameters[name] for name in names)))
 
 
+def with_matrices(run: runs.Run, changed: gates.Matrices, cell: str = "cell") -> runs.Run:
+    """Return a run with other matrices in an LSTM of it; all else stays.
+
+    Args:
+        run: of any model.
+        changed: all eight matrices, as of ``matrices``.
+        cell: where the LSTM is in it, such as "decoder".
+
+    Raises:
+        ValueError: if the run has no such cell, or a matrix is missing or has another shape.
+    """
+    own = gates.join(matrices(run, cell))
+    kernels = gates.join(changed)
+    for side, there, given in zip(gates.SIDES, own, kernels, strict=True):
+        if there.shape != given.shape:
+            raise ValueError(
+                f"the {side} matrices of {cell!r} have the shape {there.T.shape} together: "
+                f"{given.T.shape} is given."
+            )
+    replaced = {
+        f"{cell}.dense_{part}.kernel": kernel.astype(np.float32)
+        for part, kernel in zip("ih", kernels, strict=True)
+    }
+    return run._replace(parameters=run.parameters | replaced)
+
+
 def spectra(
     trained: gates.Matrices, initial: gates.Matrices, rng: np.random.Generator
 ) -> runs.Arrays:

@@ -25,6 +25,7 @@ from rnnatomy import (
     movement_study,
     orbit_study,
     runs,
+    stroke_study,
     svd,
     training,
     vae_study,
@@ -419,6 +420,7 @@ STUDIES = {
     "layers": layers,
     "autoencoder": vae_study.study,
     "likelihood": vae_study.likelihood,
+    "strokes": stroke_study.study,
 }
 
 

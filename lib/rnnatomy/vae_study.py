@@ -3,7 +3,7 @@
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -133,6 +133,34 @@ def likelihood(
         workers: as of ``study``.
     """
     _publish("likelihood", list(LARGE_GROUPS), networks, report, workers)
+
+
+def made(
+    names: Sequence[str],
+    networks: int,
+    report: Callable[[str], None] | None = None,
+    workers: int | None = None,
+) -> dict[str, list[runs.Run]]:
+    """Give the networks of some groups, from ``build/autoencoder`` if they are there, else trained.
+
+    Args:
+        names: groups of ``GROUPS``.
+        networks: as of ``study``.
+        report: as of ``study``.
+        workers: as of ``study``.
+
+    Returns:
+        For each group its networks, in the order of their seeds.
+    """
+    jobs = [(name, seed) for seed in range(networks) for name in names]
+    for _ in _all_made(jobs, workers or os.cpu_count() or 1, report or _print):
+        pass
+    return {
+        name: [
+            runs.load_run(str(_folder(name, seed)), GROUPS[name].kind) for seed in range(networks)
+        ]
+        for name in names
+    }
 
 
 def sequences(kind: str) -> Sequences:
