@@ -64,7 +64,7 @@ build/site-quick/index.html: $(QUICK) build/quick/$(LAST).ipynb $(PAGES)
 
 test: $(READY)  ## all tests: library, chapters, golden outputs, site in a browser
 	@$(MAKE) --no-print-directory --jobs=2 quick
-	@$(PY) -m pytest
+	@$(PY) -m pytest --numprocesses=2 --dist=loadfile
 
 golden: $(READY)  ## write the golden outputs anew, after a wanted change of a chapter
 	@$(PY) tests/golden.py write
