@@ -48,9 +48,6 @@ PROBED = 2
 SHOWN = 20
 """So many test images of each digit are published, for the page to compute with: the first."""
 
-KERNELS = ("cell.dense_i.kernel", "cell.dense_h.kernel")
-"""Where a classifier keeps what is cut: the kernels of input and recurrence."""
-
 TOGETHER = 8
 """So many cutoffs are measured in one call."""
 
@@ -96,7 +93,7 @@ def matrices(run: runs.Run, cell: str = "cell") -> dict[str, np.ndarray]:
     Raises:
         ValueError: if the run has no such cell, or it is no LSTM.
     """
-    names = [f"{cell}.dense_{part}.kernel" for part in "ih"]
+    names = _kernels(cell)
     if not set(names) <= run.parameters.keys():
         raise ValueError(f"run {run.name!r} has no LSTM {cell!r}: it has {list(run.parameters)}.")
     return gates.split(gates.Kernels(*(run.parameters[name] for name in names)))
@@ -113,19 +110,14 @@ def with_matrices(run: runs.Run, changed: gates.Matrices, cell: str = "cell") ->
     Raises:
         ValueError: if the run has no such cell, or a matrix is missing or has another shape.
     """
-    own = gates.join(matrices(run, cell))
-    kernels = gates.join(changed)
+    own, kernels = gates.join(matrices(run, cell)), _as_kernels(changed)
     for side, there, given in zip(gates.SIDES, own, kernels, strict=True):
         if there.shape != given.shape:
             raise ValueError(
                 f"the {side} matrices of {cell!r} have the shape {there.T.shape} together: "
                 f"{given.T.shape} is given."
             )
-    replaced = {
-        f"{cell}.dense_{part}.kernel": kernel.astype(np.float32)
-        for part, kernel in zip("ih", kernels, strict=True)
-    }
-    return run._replace(parameters=run.parameters | replaced)
+    return run._replace(parameters=run.parameters | dict(zip(_kernels(cell), kernels, strict=True)))
 
 
 def spectra(
@@ -413,7 +405,7 @@ def _hits(graph: Any) -> Callable[..., Array]:
 
 
 def _with(parameters: Any, kernels: gates.Kernels) -> Any:
-    new = dict(zip(KERNELS, kernels, strict=True))
+    new = dict(zip(_kernels(), kernels, strict=True))
     pairs = [
         (path, leaf.replace(new.get(".".join(map(str, path)), leaf[...])))
         for path, leaf in nnx.to_flat_state(parameters)
@@ -424,6 +416,11 @@ def _with(parameters: Any, kernels: gates.Kernels) -> Any:
 @partial(jax.jit, static_argnums=0)
 def _trajectories(graph: Any, parameters: Any, images: Array) -> Array:
     return training.predict(nnx.merge(graph, parameters).states, images)
+
+
+def _kernels(cell: str = "cell") -> list[str]:
+    """Return where a run keeps what is cut: the kernels of input and recurrence of an LSTM."""
+    return [f"{cell}.dense_{part}.kernel" for part in "ih"]
 
 
 def _as_kernels(cell: gates.Matrices) -> gates.Kernels:
