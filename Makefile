@@ -5,7 +5,7 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 READY  := $(VENV)/ready
 
-LIBRARY  := $(wildcard lib/rnnatomy/*.py)
+LIBRARY  := $(shell find lib/rnnatomy -name "*.py")
 RESULTS  := $(wildcard results/*/*.json)
 PAGES    := $(shell find book -type f ! -name '*.ipynb' ! -path '*/.*') _config.yml _toc.yml
 CHAPTERS := intro training readout cutoffs hundred gates autoencoder orbits people gauge
@@ -41,26 +41,26 @@ book: build/site/index.html  ## run the chapters and build the site: build/site/
 	@echo "The book: $(CURDIR)/build/site/index.html"
 
 build/data: FORCE | $(READY)
-	@$(PY) -m rnnatomy.chapters data $@
+	@$(PY) -m rnnatomy.report.chapters data $@
 
 build/chapters/%.ipynb: book/%.ipynb $(LIBRARY) $(RESULTS) build/data $(READY)
-	@$(PY) -m rnnatomy.chapters run $* --data build/data --output $(@D)
+	@$(PY) -m rnnatomy.report.chapters run $* --data build/data --output $(@D)
 
 build/chapters/$(LAST).ipynb: $(FULL)
 
 build/site/index.html: $(FULL) build/chapters/$(LAST).ipynb $(PAGES)
-	@$(PY) -m rnnatomy.site build build/chapters build/site
+	@$(PY) -m rnnatomy.report.site build build/chapters build/site
 
 quick: build/site-quick/index.html  ## the same site with quick parameters: build/site-quick/index.html
 	@echo "The quick book: $(CURDIR)/build/site-quick/index.html"
 
 build/quick/%.ipynb: book/%.ipynb $(LIBRARY) $(RESULTS) $(READY)
-	@$(PY) -m rnnatomy.chapters run $* --quick --output $(@D)
+	@$(PY) -m rnnatomy.report.chapters run $* --quick --output $(@D)
 
 build/quick/$(LAST).ipynb: $(QUICK)
 
 build/site-quick/index.html: $(QUICK) build/quick/$(LAST).ipynb $(PAGES)
-	@$(PY) -m rnnatomy.site build build/quick build/site-quick --strict
+	@$(PY) -m rnnatomy.report.site build build/quick build/site-quick --strict
 
 test: $(READY)  ## all tests: library, chapters, golden outputs, site in a browser
 	@$(MAKE) --no-print-directory --jobs=2 quick
@@ -82,7 +82,7 @@ results: $(READY)  ## run the studies anew and publish them in results/ (some fi
 	@$(PY) -m rnnatomy.studies strokes
 
 picture: build/chapters/intro.ipynb  ## write the picture of the README anew
-	@$(PY) -m rnnatomy.site picture $< book/images/headline
+	@$(PY) -m rnnatomy.report.site picture $< book/images/headline
 
 bench: $(READY)  ## time the library side by side with its peers
 	@$(PY) benchmarks/library.py
@@ -98,7 +98,7 @@ format: $(READY)  ## put the code in the house style
 	@$(VENV)/bin/ruff check --fix .
 
 chapter: $(READY)  ## run one chapter: make chapter NAME=cutoffs ARGS="-p direction 3"
-	@$(PY) -m rnnatomy.chapters run "$(NAME)" $(ARGS)
+	@$(PY) -m rnnatomy.report.chapters run "$(NAME)" $(ARGS)
 
 clean:  ## remove what was built, but the environment
 	rm -rf build

@@ -16,7 +16,10 @@ import numpy as np
 import optax
 from flax import nnx
 
-from rnnatomy import cutoffs, datasets, runs, studies, svd, training
+from rnnatomy.analysis import cutoffs, svd
+from rnnatomy.data import datasets
+from rnnatomy.networks import runs, training
+from rnnatomy.studies import classifiers
 
 ROUNDS = 5
 
@@ -50,7 +53,7 @@ def epoch_against_steps() -> None:
     data = datasets.digits()
     train = (jnp.asarray(data.train.images), jnp.asarray(data.train.labels))
     recipe = training.Recipe(epochs=1, batch=32)
-    create = studies.classifier(data)
+    create = classifiers.classifier(data)
     keys = jax.random.key(0)[None]
     steps = len(train[0]) // recipe.batch
     optimiser = training.one_cycle(recipe, steps)
@@ -109,7 +112,7 @@ def epoch_per_network(mode: str) -> float:
     train = (jnp.asarray(images), jnp.asarray(rng.integers(0, 10, 2560)))
     recipe = training.Recipe(epochs=1)
     fake = datasets.digits()._replace(train=datasets.Split(images, np.arange(2560) % 10))
-    create = studies.classifier(fake)
+    create = classifiers.classifier(fake)
     optimiser = training.one_cycle(recipe, 20)
     graph = nnx.split(create(jax.random.key(0)))[0]
     epoch = training.compiled_epoch(graph, training.cross_entropy, optimiser, recipe, 2560)
@@ -125,7 +128,7 @@ def every_cutoff_against_loops() -> None:
     run = runs.load_run("mnist-0")
     parts, states = svd.svd(run.readout), run.states
     images = jnp.asarray(np.random.default_rng(0).random((10_000, 28, 28), np.float32))
-    model = studies.restore(run)
+    model = runs.restore(run)
     predict = jax.jit(partial(training.predict, model))
 
     def rebuild() -> None:

@@ -13,7 +13,7 @@ from library import report, seconds
 from sklearn.decomposition import PCA
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
-from rnnatomy import pod
+from rnnatomy.analysis import pod
 
 ROUNDS = 9
 SNAPSHOTS, HIDDEN, MODES = 280_000, 128, 10

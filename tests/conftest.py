@@ -27,7 +27,9 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Error, sync_playwright
 
-from rnnatomy import datasets, svd, training
+from rnnatomy.analysis import svd
+from rnnatomy.data import datasets
+from rnnatomy.networks import training
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -13,23 +13,23 @@ from pathlib import Path
 import nbformat
 import papermill
 
-from rnnatomy import chapters
+from rnnatomy.report import chapters, parameters
 
 FOLDER = Path(__file__).parent / "golden"
-COMPARED = tuple(name for name in chapters.NOTEBOOKS if name != "intro")
+COMPARED = tuple(name for name in parameters.NOTEBOOKS if name != "intro")
 IGNORE = "nbval-ignore-output"
 
 
 def compared(cell) -> bool:
     draws = "figure" in cell.metadata.get("mystnb", {})
-    return cell.cell_type == "code" and not draws and IGNORE not in chapters.tags(cell)
+    return cell.cell_type == "code" and not draws and IGNORE not in parameters.tags(cell)
 
 
 def prepare(chapter: str, folder: Path, **changes) -> Path:
     """Write the chapter's current source with quick parameters and golden outputs."""
-    values = chapters.read_chapter(chapter).metadata["rnnatomy"]["quick"] | changes
+    values = parameters.read_chapter(chapter).metadata["rnnatomy"]["quick"] | changes
     path = folder / f"{chapter}.ipynb"
-    source = str(chapters.BOOK / f"{chapter}.ipynb")
+    source = str(parameters.BOOK / f"{chapter}.ipynb")
     papermill.execute_notebook(source, str(path), values, prepare_only=True, progress_bar=False)
     notebook = nbformat.read(path, as_version=4)
     golden = json.loads((FOLDER / f"{chapter}.json").read_text())
@@ -41,7 +41,7 @@ def prepare(chapter: str, folder: Path, **changes) -> Path:
         if compared(cell):
             cell.outputs = [nbformat.from_dict(output) for output in golden.get(cell.id, [])]
         else:
-            cell.metadata.tags = sorted({*chapters.tags(cell), IGNORE})
+            cell.metadata.tags = sorted({*parameters.tags(cell), IGNORE})
     nbformat.write(notebook, path)
     return path
 

@@ -1,0 +1,1 @@
+"""Analyses: arrays in, named tuples out. They know no framework, no files and no figures."""

@@ -1,0 +1,295 @@
+"""Recall of each class when directions of the readout are cut, and what a direction is worth."""
+
+from functools import partial
+from math import factorial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from rnnatomy.analysis import svd
+
+
+class Cutoffs(NamedTuple):
+    """Recall of each class under the cutoffs of a readout, as fractions (0..1).
+
+    Attributes:
+        full: with nothing cut.
+        nested: row r keeps the first r directions, from none to all.
+        single: row k - 1 removes direction k alone.
+    """
+
+    full: Float[np.ndarray, " class"]
+    nested: Float[np.ndarray, "rank class"]
+    single: Float[np.ndarray, "mode class"]
+
+
+def cutoffs(
+    parts: svd.SVD,
+    bias: Float[np.ndarray, " class"],
+    states: Float[np.ndarray, "sample hidden"],
+    labels: Int[np.ndarray, " sample"],
+) -> Cutoffs:
+    """Measure the recall of each class under all nested and all single cutoffs.
+
+    The bias is never cut: with no direction kept, every sample gets the class of the largest bias.
+
+    Args:
+        parts: decomposition of the readout W.
+        bias: the readout's bias.
+        states: final hidden states.
+        labels: the classes, 0 to class - 1, each at least once.
+
+    Raises:
+        ValueError: if shapes do not fit, states are not finite, or a class has no sample.
+    """
+    _check(parts, bias, states, labels)
+    modes = len(parts.s)
+
+    def measured(kept: svd.SVD) -> Float[np.ndarray, " class"]:
+        return recall(states @ svd.compose(kept).T + bias, labels)
+
+    return Cutoffs(
+        full=measured(parts),
+        nested=np.stack([measured(svd.truncate(parts, rank)) for rank in range(modes + 1)]),
+        single=np.stack([measured(svd.without(parts, k)) for k in range(1, modes + 1)]),
+    )
+
+
+MOST_MODES = 12
+"""Most directions of which all subsets are taken: their number doubles with each."""
+
+
+def every_cutoff(
+    parts: svd.SVD,
+    bias: Float[np.ndarray, " class"],
+    states: Float[np.ndarray, "sample hidden"],
+    labels: Int[np.ndarray, " sample"],
+    batch: int = 500,
+) -> Float[np.ndarray, "subset class"]:
+    """Measure the recall of each class under all cutoffs: every subset of the directions.
+
+    The logits of a subset are a sum of one term per direction. The terms of the first half of the
+    directions and those of the second half are summed over their own subsets once; each of all
+    the subsets is then one sum of two.
+
+    Args:
+        parts: decomposition of the readout W, with at most 12 directions.
+        bias: the readout's bias, never cut.
+        states: final hidden states.
+        labels: the classes, 0 to class - 1, each at least once.
+        batch: samples at a time, at least 1.
+
+    Returns:
+        Fractions (0..1). Bit k - 1 of the row's number tells whether direction k is kept: row 0
+        keeps none, the last row all.
+
+    Raises:
+        ValueError: as ``cutoffs``; or if there are more than 12 directions.
+    """
+    _check(parts, bias, states, labels)
+    if len(parts.s) > MOST_MODES:
+        raise ValueError(
+            f"{len(parts.s)} directions have 2^{len(parts.s)} cutoffs, which is too many: give at "
+            f"most {MOST_MODES}, or take the single and nested ones with cutoffs()."
+        )
+    counts = _class_counts(labels, len(bias))
+    terms = (states @ parts.Vt.T)[:, :, None] * (parts.s * parts.U).T
+    hits = _hits_of_subsets(
+        jnp.asarray(terms, jnp.float32), jnp.asarray(bias, jnp.float32), jnp.asarray(labels), batch
+    )
+    return np.asarray(hits, np.float64) / counts
+
+
+def single_and_nested(recalls: Float[np.ndarray, "subset class"]) -> Cutoffs:
+    """Pick the single and the nested cutoffs out of all.
+
+    Args:
+        recalls: one row per subset, as from ``every_cutoff``.
+
+    Raises:
+        ValueError: if the number of rows is not a power of two.
+    """
+    modes, _ = _subsets(recalls)
+    bits = 1 << np.arange(modes + 1)
+    return Cutoffs(recalls[-1], recalls[bits - 1], recalls[len(recalls) - 1 - bits[:-1]])
+
+
+def shapley(
+    recalls: Float[np.ndarray, "subset class"],
+) -> Float[np.ndarray, "mode class"]:
+    """Share out the recall of each class among the directions: exact Shapley values.
+
+    The value of direction k is what it adds to a set S of others, averaged over all orders in
+    which the directions can be added:
+
+        phi_k = sum over S without k of |S|! (m - |S| - 1)! / m! (v(S + k) - v(S))
+
+    Args:
+        recalls: one row per subset, as from ``every_cutoff``.
+
+    Returns:
+        Fractions of recall; for each class they sum to the recall with all directions minus that
+        with none.
+
+    Raises:
+        ValueError: if the number of rows is not a power of two.
+
+    Reference:
+        Shapley (1953).
+    """
+    modes, sizes = _subsets(recalls)
+    weight = np.array([factorial(n) * factorial(modes - n - 1) for n in range(modes)])
+    values = []
+    for k in range(modes):
+        without_k = np.flatnonzero(~np.arange(len(recalls)) >> k & 1)
+        gain = recalls[without_k | 1 << k] - recalls[without_k]
+        values.append(weight[sizes[without_k]] / factorial(modes) @ gain)
+    return np.stack(values)
+
+
+def interactions(
+    recalls: Float[np.ndarray, "subset class"],
+) -> Float[np.ndarray, "mode mode class"]:
+    """Measure how much two directions are worth together beyond what each is worth alone.
+
+    The Shapley interaction index: the average over sets S of the others of
+    v(S + k + l) - v(S + k) - v(S + l) + v(S). Negative: one makes up for the other.
+
+    Args:
+        recalls: one row per subset, as from ``every_cutoff``, of at least two directions.
+
+    Returns:
+        Symmetric in the directions, zero for a direction with itself.
+
+    Raises:
+        ValueError: if the number of rows is not a power of two.
+
+    Reference:
+        Grabisch and Roubens (1999).
+    """
+    modes, sizes = _subsets(recalls)
+    weight = np.array([factorial(n) * factorial(modes - n - 2) for n in range(modes - 1)])
+    table = np.zeros((modes, modes, recalls.shape[1]))
+    rows = np.arange(len(recalls))
+    for k in range(modes):
+        for other in range(k):
+            S = rows[(rows >> k & 1 | rows >> other & 1) == 0]
+            K, L = 1 << k, 1 << other
+            joint = recalls[S | K | L] - recalls[S | K] - recalls[S | L] + recalls[S]
+            table[k, other] = weight[sizes[S]] / factorial(modes - 1) @ joint
+            table[other, k] = table[k, other]
+    return table
+
+
+def recall(
+    logits: Float[np.ndarray, "sample class"], labels: Int[np.ndarray, " sample"]
+) -> Float[np.ndarray, " class"]:
+    """Return, for each class, the fraction of its samples that are read as it.
+
+    Raises:
+        ValueError: if a class has no sample, or a label is out of range.
+    """
+    table = confusion(logits, labels)
+    return np.diag(table) / _class_counts(labels, logits.shape[1])
+
+
+def confusion(
+    logits: Float[np.ndarray, "sample class"], labels: Int[np.ndarray, " sample"]
+) -> Int[np.ndarray, "class class"]:
+    """Count how often a sample of one class (row) is read as another (column).
+
+    Raises:
+        ValueError: if a label is out of range.
+    """
+    classes = logits.shape[1]
+    _check_labels(labels, classes)
+    pairs = labels * classes + logits.argmax(axis=1)
+    return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+
+
+def _check(parts: svd.SVD, bias: np.ndarray, states: np.ndarray, labels: np.ndarray) -> None:
+    classes, hidden = len(parts.U), parts.Vt.shape[1]
+    if states.ndim != 2 or states.shape[1] != hidden:
+        raise ValueError(
+            f"states have shape {states.shape}: this readout takes (sample, {hidden})."
+        )
+    if bias.shape != (classes,) or labels.shape != states.shape[:1]:
+        raise ValueError(
+            f"bias has shape {bias.shape} and labels {labels.shape}: "
+            f"give ({classes},) and ({len(states)},)."
+        )
+    for name, array in {"states": states, "bias": bias}.items():
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name}: NaN or infinity is not allowed; give finite numbers.")
+
+
+def _check_labels(labels: np.ndarray, classes: int) -> None:
+    outside = labels[(labels < 0) | (labels >= classes)]
+    if outside.size:
+        raise ValueError(f"label {outside[0]} is out of range: give 0 to {classes - 1}.")
+
+
+def _class_counts(labels: np.ndarray, classes: int) -> np.ndarray:
+    _check_labels(labels, classes)
+    counts = np.bincount(labels, minlength=classes)
+    if not counts.all():
+        raise ValueError(f"class {counts.argmin()} has no sample: recall is not defined for it.")
+    return counts
+
+
+def _subsets(recalls: np.ndarray) -> tuple[int, np.ndarray]:
+    """Return the number of directions, and the size of each subset."""
+    modes = len(recalls).bit_length() - 1
+    if len(recalls) != 1 << modes:
+        raise ValueError(f"{len(recalls)} rows are given: give one for each subset, 2^m of them.")
+    return modes, np.bitwise_count(np.arange(len(recalls)))
+
+
+@partial(jax.jit, static_argnames="batch")
+def _hits_of_subsets(
+    terms: Float[Array, "sample mode class"],
+    bias: Float[Array, " class"],
+    labels: Int[Array, " sample"],
+    batch: int,
+) -> Float[Array, "subset class"]:
+    """Count the samples of each class that are read as it, under every subset of the terms.
+
+    Scores are taken relative to the logit of the true class. A sample is a hit if no score is
+    above zero; a tie goes to the class with the lower number.
+    """
+    classes, modes = len(bias), terms.shape[1]
+    number = jnp.arange(classes)[:, None]
+
+    def sums(terms: Array) -> Array:
+        masks = jnp.arange(1 << len(terms))[:, None] >> jnp.arange(len(terms))[None] & 1
+        return jnp.tensordot(masks.astype(terms.dtype), terms, 1)
+
+    def count(hits: Array, chunk: tuple[Array, Array, Array]) -> tuple[Array, None]:
+        terms, labels, inside = chunk
+        true = jnp.take_along_axis(terms, labels[:, None, None], axis=2)
+        scores = jnp.moveaxis(terms - true, 0, 2)
+        offset = bias[:, None] - bias[labels][None]
+        bound = jnp.where(number >= labels[None], 0.0, -1e-30)[None]
+        first = sums(scores[: modes // 2]) + offset[None]
+        tally = ((number == labels[None]) & inside[None]).astype(terms.dtype).T
+
+        def row(rest: Array) -> Array:
+            return jnp.all(first + rest[None] <= bound, axis=1).astype(terms.dtype) @ tally
+
+        return hits + jax.lax.map(row, sums(scores[modes // 2 :])).reshape(hits.shape), None
+
+    samples = len(labels)
+    batch = min(batch, samples)
+    padding = -samples % batch
+    inside = jnp.arange(samples + padding) < samples
+
+    def split(leaf: Array) -> Array:
+        padded = jnp.pad(leaf, [(0, padding)] + [(0, 0)] * (leaf.ndim - 1))
+        return padded.reshape(-1, batch, *leaf.shape[1:])
+
+    start = jnp.zeros((1 << modes, classes), terms.dtype)
+    chunks = (split(terms), split(labels), inside.reshape(-1, batch))
+    return jax.lax.scan(count, start, chunks)[0]

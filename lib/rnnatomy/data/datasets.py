@@ -1,0 +1,411 @@
+"""The data: MNIST and scikit-learn's embedded digits, as sequences of image rows.
+
+MNIST comes through TensorFlow Datasets (TFDS), without TensorFlow. Images and labels are always in
+the order of the original IDX files, whichever way they came, so "test image 8" means the same image
+everywhere.
+"""
+
+import gzip
+import hashlib
+import os
+import shutil
+import struct
+import tempfile
+import urllib.request
+import zipfile
+from collections.abc import Iterator
+from difflib import get_close_matches
+from http.client import HTTPException
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from rnnatomy.data import files
+
+VALIDATION_SIZE = 5_000
+
+
+PROBE_SECONDS = 5.0
+
+
+_FILES = {
+    "train": ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz", 60_000),
+    "test": ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz", 10_000),
+}
+
+
+Arrays = dict[str, np.ndarray]
+
+
+class Split(NamedTuple):
+    """Images as sequences of rows, and what they show.
+
+    Attributes:
+        images: row sequences, intensities as a fraction (0..1).
+        labels: the digit, 0..9.
+    """
+
+    images: Float[np.ndarray, "sample time feature"]
+    labels: Int[np.ndarray, " sample"]
+
+
+class Dataset(NamedTuple):
+    """Three disjoint parts of one data set; choices are made on validation, reports on test.
+
+    Attributes:
+        name: "mnist" or "digits".
+        train: what the network is fitted to.
+        validation: what choices are made on.
+        test: what is reported.
+        source: where the data came from, in words.
+        checksum: sha256 of all pixels and labels, hexadecimal.
+    """
+
+    name: str
+    train: Split
+    validation: Split
+    test: Split
+    source: str
+    checksum: str
+
+
+def load(name: str) -> Dataset:
+    """Load a data set by name.
+
+    Args:
+        name: "mnist", "digits", or "auto": MNIST where it can be had, else the embedded digits.
+
+    Raises:
+        ValueError: if the name is none of these.
+        DataError: if a file at hand is damaged or misnamed (also under "auto").
+        DataUnavailable: if MNIST was asked for by name and is out of reach.
+    """
+    if name == "digits":
+        return digits()
+    if name == "mnist":
+        return mnist()
+    if name != "auto":
+        raise ValueError(f"dataset {name!r} is unknown: choose 'mnist', 'digits' or 'auto'.")
+    try:
+        return mnist()
+    except files.DataUnavailable:
+        return digits()
+
+
+def digits() -> Dataset:
+    """Load the UCI digits embedded in scikit-learn: 1,797 images of 8 x 8 pixels, in file order.
+
+    The writers differ from part to part, since the file is ordered by writer: the first 1,297
+    images train, the next 200 validate, the last 300 test.
+
+    Reference:
+        Alpaydin and Kaynak (1998).
+    """
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    pixels = np.asarray(bunch.images, np.uint8)
+    labels = np.asarray(bunch.target, np.uint8)
+    parts = (slice(0, 1297), slice(1297, 1497), slice(1497, 1797))
+    train, validation, test = (_split(pixels[p], labels[p], 16) for p in parts)
+    checksum = _checksum({"images": pixels, "labels": labels})
+    return Dataset("digits", train, validation, test, "embedded in scikit-learn", checksum)
+
+
+def mnist() -> Dataset:
+    """Load MNIST: 55,000 training, 5,000 validation and 10,000 test images of 28 x 28 pixels.
+
+    The four files come from the folder that ``RNNATOMY_DATA`` names (``mnist/*.gz``), from TFDS's
+    prepared cache, or by download, in this order, and are held against TFDS's own checksums. The
+    last 5,000 training images are the validation part.
+
+    Raises:
+        DataError: if a file at hand is missing, damaged or misnamed.
+        DataUnavailable: if there is no file at hand, no cache, and the download is out of reach.
+
+    Reference:
+        LeCun, Bottou, Bengio and Haffner (1998).
+    """
+    folder = _folder_at_hand()
+    cache = tfds_folder() / "rnnatomy" / "mnist-3.0.1.npz"
+    arrays = _read_cache(cache)
+    source = "prepared cache" if folder is None else f"files at hand ({files.SETTING})"
+    if arrays is None:
+        if folder is None and not _prepared(tfds_folder()).exists():
+            source = "download"
+        arrays = _read_tfds(folder) if find_spec("array_record") else _read_idx(folder)
+        _write_cache(cache, arrays)
+    cut = len(arrays["train_labels"]) - VALIDATION_SIZE
+    images, labels = arrays["train_images"], arrays["train_labels"]
+    return Dataset(
+        name="mnist",
+        train=_split(images[:cut], labels[:cut], 255),
+        validation=_split(images[cut:], labels[cut:], 255),
+        test=_split(arrays["test_images"], arrays["test_labels"], 255),
+        source=source,
+        checksum=_checksum(arrays),
+    )
+
+
+def tfds_folder() -> Path:
+    """Return TFDS's own data folder: ``TFDS_DATA_DIR``, or ``~/tensorflow_datasets``."""
+    return Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
+
+
+def check_idx_files(folder: Path) -> None:
+    """Hold the four MNIST files in a folder against TFDS's sizes and checksums.
+
+    Raises:
+        DataError: naming the file, what was expected, what was found, and the remedy.
+    """
+    for url, info in _url_infos().items():
+        path = folder / url.rsplit("/", 1)[1]
+        if not path.is_file():
+            raise files.DataError(_missing(path))
+        size = path.stat().st_size
+        if size != info.size:
+            raise files.DataError(_damaged(path, f"{info.size:,} bytes", f"{size:,} bytes"))
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        if found != info.checksum:
+            raise files.DataError(_damaged(path, f"sha256 {info.checksum}", f"sha256 {found}"))
+
+
+def read_idx(path: Path) -> UInt8[np.ndarray, "..."]:
+    """Read one gzipped IDX file of unsigned bytes.
+
+    Args:
+        path: a file whose header gives the number of axes and their sizes, big-endian.
+
+    Returns:
+        The array, with the shape that the header gives.
+
+    Raises:
+        DataError: if the file is truncated or is not IDX.
+
+    Reference:
+        LeCun, Cortes and Burges, *The MNIST database*.
+    """
+    try:
+        raw = gzip.decompress(path.read_bytes())
+    except (OSError, EOFError) as error:
+        raise files.DataError(_damaged(path, "a whole gzip file", str(error))) from error
+    axes = raw[3] if raw[:3] == b"\0\0\x08" else 0
+    shape = struct.unpack(f">{axes}I", raw[4 : 4 + 4 * axes]) if len(raw) >= 4 + 4 * axes else ()
+    body = np.frombuffer(raw, np.uint8, offset=4 + 4 * axes if shape else 0)
+    if not shape or body.size != np.prod(shape):
+        raise files.DataError(
+            _damaged(path, "IDX bytes as its header tells", f"{len(raw):,} bytes")
+        )
+    return body.reshape(shape)
+
+
+def tfds_order(split: str, count: int) -> Int[np.ndarray, " sample"]:
+    """Return the IDX row of each example in the order in which TFDS stores a split.
+
+    TFDS sorts examples by the hash of their key, salted with the split's name; MNIST's keys are
+    the IDX rows.
+    """
+    from tensorflow_datasets.core.hashing import Hasher
+
+    hasher = Hasher(split)
+    return np.asarray(sorted(range(count), key=hasher.hash_key))
+
+
+def _split(pixels: np.ndarray, labels: np.ndarray, white: int) -> Split:
+    return Split(pixels.astype(np.float32) / white, labels.astype(np.int32))
+
+
+def _checksum(arrays: Arrays) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        digest.update(np.ascontiguousarray(arrays[name]).tobytes())
+    return digest.hexdigest()
+
+
+def _folder_at_hand() -> Path | None:
+    setting = os.environ.get(files.SETTING)
+    if not setting:
+        return None
+    root = Path(setting).expanduser()
+    if not root.is_dir():
+        raise files.DataError(
+            f"{files.SETTING} names {root}, which is no folder: correct or unset it."
+        )
+    folder = root / "mnist"
+    if not folder.is_dir():
+        return None
+    check_idx_files(folder)
+    return folder
+
+
+def _missing(path: Path) -> str:
+    there = sorted(p.name for p in path.parent.iterdir())
+    near = get_close_matches(path.name, there, n=1)
+    found = f"{near[0]}, which looks like it" if near else (", ".join(there[:6]) or "nothing")
+    return (
+        f"{path} is missing: expected that name, found {found}. "
+        f"Rename or restore the file, or unset {files.SETTING} to download it."
+    )
+
+
+def _damaged(path: Path, expected: str, found: str) -> str:
+    return (
+        f"{path} is damaged: expected {expected}, found {found}. "
+        f"Replace the file, or unset {files.SETTING} to download it."
+    )
+
+
+def _url_infos() -> dict[str, Any]:
+    import tensorflow_datasets as tfds
+
+    return tfds.image_classification.MNIST.url_infos
+
+
+def _prepared(root: Path) -> Path:
+    return root / "mnist" / "3.0.1"
+
+
+def _read_cache(path: Path) -> Arrays | None:
+    names = [f"{split}_{part}" for split in _FILES for part in ("images", "labels")]
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            return {name: stored[name] for name in names}
+    except (OSError, ValueError, EOFError, TypeError, KeyError, zipfile.BadZipFile):
+        return None
+
+
+def _write_cache(path: Path, arrays: Arrays) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, aside = tempfile.mkstemp(dir=path.parent, suffix=".npz")
+    try:
+        with open(handle, "wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+        os.replace(aside, path)
+    except BaseException:
+        Path(aside).unlink(missing_ok=True)
+        raise
+
+
+def _read_idx(folder: Path | None) -> Arrays:
+    if folder is not None:
+        return _parse_idx(folder)
+    _check_reachable()
+    with tempfile.TemporaryDirectory() as aside:
+        for url in _url_infos():
+            try:
+                with urllib.request.urlopen(url, timeout=60) as answer:
+                    (Path(aside) / url.rsplit("/", 1)[1]).write_bytes(answer.read())
+            except (OSError, HTTPException) as error:
+                raise files.DataUnavailable(_out_of_reach(url, error)) from error
+        check_idx_files(Path(aside))
+        return _parse_idx(Path(aside))
+
+
+def _parse_idx(folder: Path) -> Arrays:
+    arrays = {}
+    for split, (images, labels, _) in _FILES.items():
+        arrays[f"{split}_images"] = read_idx(folder / images)
+        arrays[f"{split}_labels"] = read_idx(folder / labels)
+    return arrays
+
+
+def _read_tfds(folder: Path | None) -> Arrays:
+    root = tfds_folder()
+    if not _prepared(root).exists():
+        if folder is None:
+            _check_reachable()
+        _prepare_tfds(root, folder)
+    arrays: Arrays = {}
+    for split, (_, _, count) in _FILES.items():
+        try:
+            source = _builder(root).as_data_source(split=split)
+        except Exception as error:
+            raise files.DataError(
+                f"TFDS's cache {_prepared(root)} cannot be read ({error}): remove that folder."
+            ) from error
+        rows = tfds_order(split, count)
+        images = np.empty((count, 28, 28), np.uint8)
+        labels = np.empty(count, np.uint8)
+        for row, example in zip(rows, source.__getitems__(range(count)), strict=True):
+            images[row], labels[row] = example["image"][..., 0], example["label"]
+        arrays |= {f"{split}_images": images, f"{split}_labels": labels}
+    return arrays
+
+
+def _prepare_tfds(root: Path, folder: Path | None) -> None:
+    """Prepare MNIST with TFDS in a folder aside, then move it into place in one step."""
+    import tensorflow_datasets as tfds
+
+    root.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=".rnnatomy-", dir=root))
+    tfds.disable_progress_bar()
+    config = tfds.download.DownloadConfig(manual_dir=folder)
+    try:
+        try:
+            _builder(aside).download_and_prepare(
+                download_dir=aside / "downloads", download_config=config
+            )
+        except Exception as error:  # TFDS's downloads fail in many ways
+            if folder is None:
+                raise files.DataUnavailable(
+                    _out_of_reach(tfds.image_classification.MNIST.URL, error)
+                ) from error
+            raise
+        _prepared(root).parent.mkdir(exist_ok=True)
+        try:
+            _prepared(aside).rename(_prepared(root))
+        except OSError:  # another build was first, with the same result
+            if not _prepared(root).exists():
+                raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _builder(root: Path) -> Any:
+    """Return TFDS's MNIST builder, taught to prepare without TensorFlow.
+
+    Name, version, features and checksums are TFDS's own; only the reading of the IDX files, for
+    which TFDS calls TensorFlow, is ours.
+    """
+    import tensorflow_datasets as tfds
+    from PIL import Image
+
+    with tfds.core.registered.skip_registration():
+
+        class MNIST(tfds.image_classification.MNIST):
+            name = "mnist"
+
+            def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+                names = {name for images, labels, _ in _FILES.values() for name in (images, labels)}
+                paths = dl_manager.download({name: self.URL + name for name in names})
+                return {
+                    split: self._generate_examples(Path(paths[images]), Path(paths[labels]))
+                    for split, (images, labels, _) in _FILES.items()
+                }
+
+            def _generate_examples(self, images: Path, labels: Path) -> Iterator[Any]:
+                pairs = zip(read_idx(images), read_idx(labels), strict=True)
+                for row, (image, label) in enumerate(pairs):
+                    yield row, {"image": Image.fromarray(image), "label": int(label)}
+
+    return MNIST(data_dir=root, file_format="array_record")
+
+
+def _check_reachable() -> None:
+    url = next(iter(_url_infos()))
+    request = urllib.request.Request(url, method="HEAD")
+    try:
+        urllib.request.urlopen(request, timeout=PROBE_SECONDS).close()
+    except (OSError, HTTPException) as error:
+        raise files.DataUnavailable(_out_of_reach(url, error)) from error
+
+
+def _out_of_reach(url: str, error: Exception) -> str:
+    return (
+        f"MNIST is out of reach: no files at hand ({files.SETTING} is not set to a folder with "
+        f"mnist/*.gz), no TFDS cache in {tfds_folder()}, and {url} does not answer ({error}). "
+        f"Set {files.SETTING}, go online, or choose dataset='digits'."
+    )

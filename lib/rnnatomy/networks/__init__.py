@@ -1,0 +1,1 @@
+"""What is trained: cells, models, training, and runs restored from disk."""

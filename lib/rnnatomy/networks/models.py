@@ -1,0 +1,378 @@
+"""The networks, in Flax NNX: a classifier, a predictor and two autoencoders.
+
+Each takes the name of its recurrent cell (``cells.CELLS``), and tells its sizes in ``FIELDS``, so
+that a run on disk can be put together again from its config. The readout is fixed once for the
+whole book: ``logits = W h + b`` with ``W`` of shape (class, hidden), the transpose of Flax's kernel.
+"""
+
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float
+
+from rnnatomy.networks import cells
+
+LIKELIHOODS = ("bernoulli", "gaussian")
+
+
+LOG_VARIANCE = (-10.0, 10.0)
+"""Limits of the logarithm of a variance, so that no exponential of it overflows."""
+
+
+class Network(nnx.Module):
+    """What all networks have in common: a config from which they can be made again.
+
+    Attributes:
+        RECURRENT: names of the attributes that hold the arrays of a recurrent cell.
+        sizes: the arguments that the network was made with, by name, but its random source.
+    """
+
+    RECURRENT: ClassVar[tuple[str, ...]] = ()
+    sizes: tuple[tuple[str, Any], ...]
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The model's name and the arguments that it was made with."""
+        return {"model": type(self).__name__, **dict(self.sizes)}
+
+    @property
+    def entry(self) -> cells.Cell:
+        """The entry of the network's recurrent cell."""
+        return cells.find(dict(self.sizes)["cell"])
+
+    def _start(self, inputs: Array) -> cells.Carry:
+        return cells.at_rest(self.entry, len(inputs), dict(self.sizes)["hidden"], inputs.dtype)
+
+
+class Classifier(Network):
+    """A recurrent cell that reads a sequence, with a linear readout of its last hidden state.
+
+    Per step of an LSTM, with input x, hidden state h and cell state c (products of gates elementwise):
+
+        i, f, o = sigmoid(W_x x + W_h h + b),  g = tanh(W_x x + W_h h + b)
+        c <- f c + i g,  h <- o tanh(c)
+
+    Args:
+        feature: size of one input frame, at least 1.
+        hidden: number of units, at least 1.
+        classes: number of classes, at least 2.
+        cell: name of the recurrent cell, see ``cells.CELLS``.
+        rngs: source of the initial parameters.
+
+    Raises:
+        ValueError: if the cell is unknown.
+
+    Reference:
+        Hochreiter and Schmidhuber (1997); forget bias 1 after Gers, Schmidhuber and Cummins (2000)
+        and Jozefowicz, Zaremba and Sutskever (2015).
+    """
+
+    RECURRENT = ("cell",)
+
+    def __init__(
+        self, feature: int, hidden: int, classes: int, *, cell: str = "lstm", rngs: nnx.Rngs
+    ):
+        self.sizes = _sizes(feature=feature, hidden=hidden, classes=classes, cell=cell)
+        self.cell = cells.find(cell).make(feature, hidden, rngs)
+        self.readout = nnx.Linear(hidden, classes, rngs=rngs)
+
+    def __call__(self, inputs: Float[Array, "batch time feature"]) -> Float[Array, "batch class"]:
+        """Return the logits read from the last hidden state."""
+        entry, start = self.entry, self._start(inputs)
+        carry, _ = cells.scan(entry, self.cell, start, inputs, keep=False)
+        return self.readout(entry.hidden(carry))
+
+    def states(
+        self, inputs: Float[Array, "batch time feature"]
+    ) -> Float[Array, "batch time hidden"]:
+        """Return the hidden state after every frame."""
+        return cells.unroll(self.entry, self.cell, self._start(inputs), inputs)
+
+
+class Trajectory(NamedTuple):
+    """What a sequence-to-sequence network went through.
+
+    Attributes:
+        encoder: hidden state after each frame that the encoder read.
+        decoder: hidden state after each frame that the decoder was fed.
+        outputs: predicted frames, one per decoder state.
+    """
+
+    encoder: Float[Array | np.ndarray, "batch read hidden"]
+    decoder: Float[Array | np.ndarray, "batch time hidden"]
+    outputs: Float[Array | np.ndarray, "batch time feature"]
+
+
+class Seq2Seq(Network):
+    """An encoder that reads a sequence, and a decoder that goes on from where it ended.
+
+    The encoder reads all frames but the last. The decoder starts from the encoder's last state and
+    the last frame, and is then fed its own outputs (closed loop), in training as in use:
+
+        h <- cell(h, y),  y <- W h + b  or, with ``residual``,  y <- y + W h + b
+
+    Args:
+        feature: size of one frame, at least 1.
+        hidden: number of units, at least 1.
+        cell: name of the recurrent cell, see ``cells.CELLS``.
+        tied: whether encoder and decoder are one cell, as in Su and Shlizerman.
+        residual: whether the decoder predicts the change from frame to frame.
+        rngs: source of the initial parameters.
+
+    Raises:
+        ValueError: if the cell is unknown.
+
+    Reference:
+        Sutskever, Vinyals and Le (2014); Cho and others (2014); Martinez, Black and Romero (2017)
+        for the residual decoder; Su and Shlizerman (2020).
+    """
+
+    RECURRENT = ("encoder", "decoder")
+
+    def __init__(
+        self,
+        feature: int,
+        hidden: int,
+        *,
+        cell: str = "gru",
+        tied: bool = True,
+        residual: bool = False,
+        rngs: nnx.Rngs,
+    ):
+        self.sizes = _sizes(feature=feature, hidden=hidden, cell=cell, tied=tied, residual=residual)
+        make = cells.find(cell).make
+        self.encoder = make(feature, hidden, rngs)
+        self.decoder = self.encoder if tied else make(feature, hidden, rngs)
+        self.readout = nnx.Linear(hidden, feature, rngs=rngs)
+        self.residual = residual
+
+    def __call__(
+        self, inputs: Float[Array, "batch read feature"], frames: int
+    ) -> Float[Array, "batch time feature"]:
+        """Return the predicted frames that follow the inputs."""
+        return self.trajectory(inputs, frames).outputs
+
+    def trajectory(self, inputs: Float[Array, "batch read feature"], frames: int) -> Trajectory:
+        """Read the inputs, predict the frames that follow, and keep every hidden state.
+
+        Args:
+            inputs: at least two frames.
+            frames: how many to predict, at least 1.
+
+        Raises:
+            ValueError: if there are too few frames to read or to predict.
+        """
+        if inputs.shape[1] < 2 or frames < 1:
+            raise ValueError(
+                f"{inputs.shape[1]} frames to read and {frames} to predict: "
+                "give at least 2 to read and 1 to predict."
+            )
+        start = self._start(inputs)
+        carry, encoder = cells.scan(self.entry, self.encoder, start, inputs[:, :-1], keep=True)
+        decoder, outputs = self.decode(carry, inputs[:, -1], frames)
+        return Trajectory(jnp.swapaxes(encoder, 0, 1), decoder, outputs)
+
+    def decode(
+        self, carry: Any, frame: Float[Array, "batch feature"], frames: int
+    ) -> tuple[Float[Array, "batch time hidden"], Float[Array, "batch time feature"]]:
+        """Run the decoder in closed loop.
+
+        Args:
+            carry: of the cell, as it stands; the hidden state for a GRU.
+            frame: the first that is fed.
+            frames: how many to predict.
+
+        Returns:
+            The hidden state after each frame, and the predicted frames.
+        """
+        entry, given = self.entry, cells.parameters(self.decoder)
+
+        def step(carried: tuple[Any, Array], _: None) -> tuple[Any, tuple[Array, Array]]:
+            carry, fed = carried
+            carry = entry.step(given, carry, fed)
+            hidden = entry.hidden(carry)
+            output = self.readout(hidden) + (fed if self.residual else 0.0)
+            return (carry, output), (hidden, output)
+
+        _, (hidden, outputs) = jax.lax.scan(step, (carry, frame), length=frames)
+        return jnp.swapaxes(hidden, 0, 1), jnp.swapaxes(outputs, 0, 1)
+
+
+class Posterior(NamedTuple):
+    """A normal distribution over latent vectors for each sample, with independent coordinates.
+
+    Attributes:
+        mean: of each coordinate.
+        log_variance: natural logarithm of the variance, within ``LOG_VARIANCE``.
+    """
+
+    mean: Float[Array, "batch latent"]
+    log_variance: Float[Array, "batch latent"]
+
+
+class VAE(Network):
+    """A variational autoencoder of sequences: a cell reads, another draws from a latent vector.
+
+    The encoder reads the rows; its last state h gives the posterior of the latent vector z. The
+    decoder starts from a state made of z, is fed z at every step and never what it has drawn, so
+    that z alone can carry the sequence (products elementwise, W and b of each map its own):
+
+        mean, log variance = W h + b,  z = mean + exp(log variance / 2) noise
+        h_0 = tanh(W z + b),  c_0 = W z + b,  h <- cell(h, z),  y = W h + b
+
+    Args:
+        frames: length of a sequence, at least 1.
+        feature: size of one frame, at least 1.
+        hidden: number of units of the encoder, and of the decoder.
+        latent: size of the latent vector, at least 1.
+        cell: name of the recurrent cell, see ``cells.CELLS``.
+        likelihood: "bernoulli", for frames in [0, 1], of which the outputs are the logits; or
+            "gaussian", for real frames: the outputs are their means, and one variance for all is
+            learnt (``noise``, its logarithm).
+        rngs: source of the initial parameters.
+
+    Raises:
+        ValueError: if a size is below 1, or the cell or the likelihood is unknown.
+
+    Reference:
+        Kingma and Welling (2014); Bowman and others (2016) for sequences; Rybkin, Daniilidis and
+        Levine (2021) for the learnt variance.
+    """
+
+    RECURRENT = ("encoder", "decoder")
+
+    def __init__(
+        self,
+        frames: int,
+        feature: int,
+        hidden: int,
+        latent: int,
+        *,
+        cell: str = "lstm",
+        likelihood: str = "bernoulli",
+        rngs: nnx.Rngs,
+    ):
+        _check_autoencoder(frames, feature, hidden, latent, likelihood)
+        self.sizes = _sizes(
+            frames=frames, feature=feature, hidden=hidden, latent=latent, cell=cell,
+            likelihood=likelihood,
+        )  # fmt: skip
+        entry = cells.find(cell)
+        self.encoder = entry.make(feature, hidden, rngs)
+        self.posterior = nnx.Linear(hidden, 2 * latent, rngs=rngs)
+        self.start = nnx.Linear(latent, entry.copies * hidden, rngs=rngs)
+        self.decoder = entry.make(latent, hidden, rngs)
+        self.readout = nnx.Linear(hidden, feature, rngs=rngs)
+        self.noise = _noise(likelihood)
+
+    def encode(self, inputs: Float[Array, "batch time feature"]) -> Posterior:
+        """Return the posterior of the latent vector, read from the encoder's last state."""
+        entry, start = self.entry, self._start(inputs)
+        carry, _ = cells.scan(entry, self.encoder, start, inputs, keep=False)
+        return _posterior(self.posterior(entry.hidden(carry)))
+
+    def decode(self, latent: Float[Array, "batch latent"]) -> Float[Array, "batch time feature"]:
+        """Return what is drawn from latent vectors: logits, or means if the model is Gaussian."""
+        return self.readout(self.drawing(latent))
+
+    def reading(
+        self, inputs: Float[Array, "batch time feature"]
+    ) -> Float[Array, "batch time hidden"]:
+        """Return the encoder's hidden state after every frame."""
+        return cells.unroll(self.entry, self.encoder, self._start(inputs), inputs)
+
+    def drawing(self, latent: Float[Array, "batch latent"]) -> Float[Array, "batch time hidden"]:
+        """Return the decoder's hidden state at every frame."""
+        frames = dict(self.sizes)["frames"]
+        *memory, hidden = jnp.split(self.start(latent), self.entry.copies, axis=-1)
+        start = self.entry.carry(jnp.concatenate([*memory, jnp.tanh(hidden)], axis=-1))
+        fed = jnp.broadcast_to(latent[:, None], (len(latent), frames, latent.shape[1]))
+        return cells.unroll(self.entry, self.decoder, start, fed)
+
+
+class MLPVAE(Network):
+    """A variational autoencoder with two hidden layers on each side, for comparison.
+
+    It takes the whole sequence as one vector; otherwise as ``VAE``.
+
+    Args:
+        frames: length of a sequence, at least 1.
+        feature: size of one frame, at least 1.
+        hidden: number of units of each hidden layer, with ReLU.
+        latent: size of the latent vector, at least 1.
+        likelihood: as of ``VAE``.
+        rngs: source of the initial parameters.
+
+    Raises:
+        ValueError: if a size is below 1, or the likelihood is unknown.
+
+    Reference:
+        Kingma and Welling (2014); the layers are those of Burda, Grosse and Salakhutdinov (2016),
+        with ReLU for their tanh.
+    """
+
+    def __init__(
+        self,
+        frames: int,
+        feature: int,
+        hidden: int,
+        latent: int,
+        *,
+        likelihood: str = "bernoulli",
+        rngs: nnx.Rngs,
+    ):
+        _check_autoencoder(frames, feature, hidden, latent, likelihood)
+        self.sizes = _sizes(
+            frames=frames, feature=feature, hidden=hidden, latent=latent, likelihood=likelihood
+        )
+        self.read = nnx.Linear(frames * feature, hidden, rngs=rngs)
+        self.read_on = nnx.Linear(hidden, hidden, rngs=rngs)
+        self.posterior = nnx.Linear(hidden, 2 * latent, rngs=rngs)
+        self.draw = nnx.Linear(latent, hidden, rngs=rngs)
+        self.draw_on = nnx.Linear(hidden, hidden, rngs=rngs)
+        self.readout = nnx.Linear(hidden, frames * feature, rngs=rngs)
+        self.noise = _noise(likelihood)
+
+    def encode(self, inputs: Float[Array, "batch time feature"]) -> Posterior:
+        """Return the posterior of the latent vector."""
+        hidden = nnx.relu(self.read(inputs.reshape(len(inputs), -1)))
+        return _posterior(self.posterior(nnx.relu(self.read_on(hidden))))
+
+    def decode(self, latent: Float[Array, "batch latent"]) -> Float[Array, "batch time feature"]:
+        """Return what is drawn from latent vectors: logits, or means if the model is Gaussian."""
+        hidden = nnx.relu(self.draw_on(nnx.relu(self.draw(latent))))
+        return self.readout(hidden).reshape(len(latent), dict(self.sizes)["frames"], -1)
+
+
+def _sizes(**sizes: Any) -> tuple[tuple[str, Any], ...]:
+    return tuple(sizes.items())
+
+
+def _check_autoencoder(
+    frames: int, feature: int, hidden: int, latent: int, likelihood: str
+) -> None:
+    sizes = {"frames": frames, "feature": feature, "hidden": hidden, "latent": latent}
+    for name, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"{name} is {size}: give a whole number of at least 1.")
+    if likelihood not in LIKELIHOODS:
+        known = ", ".join(LIKELIHOODS)
+        raise ValueError(f"likelihood {likelihood!r} is unknown: choose from {known}.")
+
+
+def _noise(likelihood: str) -> nnx.Param | None:
+    return nnx.Param(jnp.zeros(())) if likelihood == "gaussian" else None
+
+
+def _posterior(outputs: Array) -> Posterior:
+    mean, log_variance = jnp.split(outputs, 2, axis=-1)
+    return Posterior(mean, jnp.clip(log_variance, *LOG_VARIANCE))
+
+
+MODELS: dict[str, type[Network]] = {
+    model.__name__: model for model in (Classifier, Seq2Seq, VAE, MLPVAE)
+}
+"""Every model by the name that a config gives it."""

@@ -1,0 +1,1 @@
+"""What a page needs: figures, tables, parameters, running chapters, the site."""

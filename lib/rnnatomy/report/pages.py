@@ -1,0 +1,73 @@
+"""What a chapter calls to speak of itself: glued values, verdicts, the box at its foot."""
+
+import json
+import time
+from collections.abc import Iterable, Mapping
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from rnnatomy.report import parameters
+from rnnatomy.store import origin
+
+
+def glue(**values: str) -> None:
+    """Make strings available to the text of the book, by name."""
+    from myst_nb import glue as myst_glue
+
+    for name, value in values.items():
+        myst_glue(name, value, display=False)
+
+
+def verdict(holds: Iterable[bool]) -> str:
+    """Say what became of a claim that was tested in several networks.
+
+    Returns:
+        "Reproduced" if it holds in all, "Not reproduced" if in none, else "Partly reproduced".
+    """
+    found = [bool(one) for one in holds]
+    if all(found):
+        return "Reproduced"
+    return "Partly reproduced" if any(found) else "Not reproduced"
+
+
+def made_by(chapter: str, scope: Mapping[str, Any], started: float, data: str) -> None:
+    """Display the closing box "How this page was made".
+
+    Args:
+        chapter: the chapter's name.
+        scope: the notebook's ``globals()``.
+        started: ``time.time()`` when the chapter began, in seconds.
+        data: which data it used, in words.
+    """
+    from IPython.display import display
+
+    facts = origin.provenance(f"make chapter NAME={chapter}")
+    rows = {
+        "Parameters": ", ".join(
+            f"{name} = {scope[name]!r}" for name in parameters.parameters(chapter)
+        )
+        or "none",
+        "Data": data,
+        "Versions": ", ".join(f"{name} {number}" for name, number in facts["versions"].items()),
+        "Device": f"{facts['device']}, {facts['cores']} cores, {facts['system']}",
+        "Commit": facts["commit"],
+        "Duration": f"{time.time() - started:.0f} s",
+        "Again": facts["command"],
+    }
+    lines = "".join(f"<dt>{name}</dt><dd>{escape(str(text))}</dd>" for name, text in rows.items())
+    page = (
+        f'<details class="made"><summary>How this page was made</summary><dl>{lines}</dl></details>'
+    )
+    text = "\n".join(f"{name}: {text}" for name, text in rows.items())
+    display({"text/html": page, "text/plain": text}, raw=True)
+
+
+def durations(executed: Path) -> dict[str, float]:
+    """Return the wall time of each executed chapter, in seconds, by name."""
+    found = {}
+    for chapter in parameters.notebooks():
+        path = executed / f"{chapter}.ipynb"
+        if path.is_file():
+            found[chapter] = json.loads(path.read_text())["metadata"]["papermill"]["duration"]
+    return found

@@ -1,0 +1,170 @@
+"""Parameters of chapters: what each declares, and what is refused before anything runs.
+
+The comment behind each line of a chapter's parameters cell says what is allowed, and is enforced:
+
+    rank = 3             # int 0..10: directions that are kept
+    share = 0.9          # float 0..1: of the energy
+    dataset = "auto"     # one of auto, mnist, digits: what is shown
+    run = "mnist-0"      # run: whose readout is taken apart
+"""
+
+import ast
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import nbformat
+import yaml
+
+from rnnatomy.networks import runs
+from rnnatomy.store import checkout, disk
+
+
+class ParameterError(ValueError):
+    """A chapter was given a parameter that it does not have, or a value that is not allowed."""
+
+
+class Parameter(NamedTuple):
+    """One line of a chapter's parameters cell.
+
+    Attributes:
+        name: of the variable.
+        default: its value in the published run.
+        allowed: "int 0..10", "float 0..1", "one of a, b" or "run".
+        meaning: in words.
+    """
+
+    name: str
+    default: Any
+    allowed: str
+    meaning: str
+
+
+def book() -> Path:
+    """Return the folder of the chapters.
+
+    Raises:
+        checkout.CheckoutError: if the library was installed without the book.
+    """
+    return checkout.root() / "book"
+
+
+def notebooks() -> list[str]:
+    """Return the names of the chapters that run, in the reading order of ``_toc.yml``."""
+    contents = yaml.safe_load((checkout.root() / "_toc.yml").read_text())
+    files = [entry["file"] for part in contents["parts"] for entry in part["chapters"]]
+    return [name for name in [contents["root"], *files] if (book() / f"{name}.ipynb").is_file()]
+
+
+def parameters(chapter: str) -> dict[str, Parameter]:
+    """Read the parameters that a chapter declares.
+
+    Raises:
+        ParameterError: if there is no such chapter.
+    """
+    cells = [c for c in read_chapter(chapter).cells if "parameters" in tags(c)]
+    lines = cells[0].source.splitlines() if cells else []
+    return {p.name: p for p in map(_parse, lines)}
+
+
+def read_chapter(chapter: str) -> nbformat.NotebookNode:
+    """Read a chapter's source.
+
+    Raises:
+        ParameterError: if there is no such chapter.
+    """
+    path = book() / f"{chapter}.ipynb"
+    if not path.is_file():
+        known = sorted(p.stem for p in book().glob("*.ipynb"))
+        near = _nearest(chapter, known)
+        raise ParameterError(
+            f"chapter {chapter!r} does not exist{near}: choose from {_list(known)}."
+        )
+    return nbformat.read(path, as_version=4)
+
+
+def check_parameters(chapter: str, scope: Mapping[str, Any]) -> None:
+    """Refuse, from inside a chapter, what ``make chapter`` refuses before it runs.
+
+    Args:
+        chapter: the chapter's name.
+        scope: the notebook's ``globals()``.
+
+    Raises:
+        ParameterError: for an unknown name that papermill injected, or a value not allowed.
+    """
+    injected = [s for s in scope.get("In", []) if s.startswith("# Parameters")]
+    given = [
+        target.id
+        for source in injected
+        for node in ast.parse(source).body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    ]
+    declared = parameters(chapter)
+    check_values(chapter, {name: scope[name] for name in [*declared, *given]})
+
+
+def check_values(chapter: str, given: Mapping[str, Any]) -> None:
+    """Hold names and values against what a chapter declares.
+
+    Raises:
+        ParameterError: for the first name or value that is not allowed, in one sentence.
+    """
+    declared = parameters(chapter)
+    for name, value in given.items():
+        if name not in declared:
+            near = _nearest(name, declared)
+            raise ParameterError(
+                f"chapter {chapter!r} has no parameter {name!r}{near}: "
+                f"choose from {_list(declared)}."
+            )
+        _check_value(declared[name], value)
+
+
+def _parse(line: str) -> Parameter:
+    code, _, comment = line.partition("#")
+    node = ast.parse(code.strip()).body[0]
+    assert isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    allowed, _, meaning = comment.strip().partition(": ")
+    return Parameter(node.targets[0].id, ast.literal_eval(node.value), allowed, meaning)
+
+
+def _check_value(parameter: Parameter, value: Any) -> None:
+    name, _, allowed, _ = parameter
+    kind, _, rest = allowed.partition(" ")
+    if kind == "run":
+        if not isinstance(value, str):
+            raise ParameterError(f"{name} is {value!r}: give the name or the path of a run.")
+        try:
+            runs.find_run(value)
+        except disk.StoreError as error:
+            raise ParameterError(f"{name}: {error}") from None
+        return
+    if kind == "one":
+        choices = [choice.strip() for choice in rest.removeprefix("of ").split(",")]
+        if value not in choices:
+            raise ParameterError(f"{name} is {value!r}: choose from {_list(choices)}.")
+        return
+    low, _, high = rest.partition("..")
+    numbers = (int,) if kind == "int" else (int, float)
+    right = isinstance(value, numbers) and not isinstance(value, bool)
+    if not right or not float(low) <= value <= float(high):
+        word = "a whole number" if kind == "int" else "a number"
+        raise ParameterError(f"{name} is {value!r}: give {word} from {low} to {high}.")
+
+
+def _nearest(name: str, known: Any) -> str:
+    near = get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def _list(names: Any) -> str:
+    return ", ".join(names) or "none"
+
+
+def tags(cell: nbformat.NotebookNode) -> list[str]:
+    """Return the tags of a cell."""
+    return cell.metadata.get("tags", [])

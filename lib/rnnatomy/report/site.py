@@ -1,0 +1,126 @@
+"""The site: executed chapters and prose, rendered by Jupyter Book into one folder of pages.
+
+Run as a command: ``python -m rnnatomy.report.site --help``.
+"""
+
+import argparse
+import shutil
+import subprocess
+import sys
+from importlib.metadata import files
+from pathlib import Path
+
+import nbformat
+
+from rnnatomy.report import pages, parameters
+from rnnatomy.store import checkout, disk
+
+
+class SiteError(RuntimeError):
+    """The site cannot be built; the message says why, and the site of before still stands."""
+
+
+def build_site(executed: Path, site: Path, strict: bool = False) -> None:
+    """Render the book into a site; the old site stands until the new one is whole.
+
+    Args:
+        executed: folder with the executed chapters.
+        site: folder of the site.
+        strict: whether a warning stops the build.
+
+    Raises:
+        SiteError: if a chapter is missing or holds an error, or the rendering fails.
+    """
+    staged = checkout.root() / "build" / f"staged-{site.name}"
+    shutil.rmtree(staged, ignore_errors=True)
+    shutil.copytree(
+        parameters.book(), staged, ignore=shutil.ignore_patterns("*.ipynb", "*.toml", ".*")
+    )
+    for chapter in parameters.notebooks():
+        shutil.copy(_without_errors(executed / f"{chapter}.ipynb"), staged)
+    for name in ("_config.yml", "_toc.yml"):
+        shutil.copy(checkout.root() / name, staged)
+    (staged / "_extra" / "mathjax").mkdir(parents=True)
+    shutil.copy(_mathjax(), staged / "_extra" / "mathjax")
+    program = str(Path(sys.executable).with_name("jupyter-book"))
+    words = [program, "build", str(staged), "--all", "-n", "--keep-going"]
+    words += ["-W"] if strict else []
+    log = checkout.root() / "build" / f"{site.name}.log"
+    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    log.write_text(done.stdout)
+    html = staged / "_build" / "html"
+    if done.returncode or not (html / "index.html").is_file():
+        lines = [line for line in done.stdout.splitlines() if "WARNING" in line or "ERROR" in line]
+        raise SiteError("\n".join([f"the site was not built; the log is {log}", *lines[:20]]))
+    old = checkout.root() / "build" / f".old-{site.name}"
+    shutil.rmtree(old, ignore_errors=True)
+    if site.exists():
+        site.rename(old)
+    html.rename(site)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _without_errors(path: Path) -> Path:
+    if not path.is_file():
+        raise SiteError(f"{path} is missing: run the chapters first, as make book does.")
+    for cell in nbformat.read(path, as_version=4).cells:
+        if any(output.output_type == "error" for output in cell.get("outputs", [])):
+            raise SiteError(f"{path} holds an error: a page with an error is not published.")
+    return path
+
+
+def _mathjax() -> Path:
+    found = [f for f in files("sphinx-mathjax-offline") or [] if f.name == "tex-svg.js"]
+    return Path(str(found[0].locate()))
+
+
+def save_picture(chapter: Path, stem: Path) -> None:
+    """Write the first figure of an executed chapter as two SVG files, for a README.
+
+    Args:
+        chapter: the executed notebook.
+        stem: such as ``book/images/headline``; gets ``-light.svg`` and ``-dark.svg`` appended.
+
+    Raises:
+        SiteError: if the chapter shows no figure.
+    """
+    pages = [
+        output["data"].get("text/html", "")
+        for cell in nbformat.read(chapter, as_version=4).cells
+        for output in cell.get("outputs", [])
+        if "data" in output
+    ]
+    found = next((page for page in pages if "<svg" in page), None)
+    if found is None:
+        raise SiteError(f"{chapter} shows no figure: run the chapter again.")
+    svg = found[found.index("<svg") : found.rindex("</svg>") + 6]
+    for theme, ink in {"light": "#1f2328", "dark": "#e6edf3"}.items():
+        path = stem.with_name(f"{stem.name}-{theme}.svg")
+        disk.write(path, svg.replace("currentColor", ink).encode())
+
+
+def main() -> None:
+    """Build a site, or write a picture."""
+    parser = argparse.ArgumentParser(prog="python -m rnnatomy.report.site", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    build = commands.add_parser("build", help="render the executed chapters into a site")
+    build.add_argument("executed", type=Path)
+    build.add_argument("site", type=Path)
+    build.add_argument("--strict", action="store_true", help="stop at a warning")
+    picture = commands.add_parser("picture", help="write a chapter's first figure as SVG files")
+    picture.add_argument("chapter", type=Path)
+    picture.add_argument("stem", type=Path)
+    options = parser.parse_args()
+    try:
+        if options.command == "picture":
+            return save_picture(options.chapter, options.stem)
+        build_site(options.executed.resolve(), options.site.resolve(), options.strict)
+    except SiteError as error:
+        sys.exit(f"error: {error}")
+    print("Chapters:")
+    for chapter, seconds in pages.durations(options.executed).items():
+        print(f"  {chapter:16s} {seconds:5.0f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+"""Where the book is: the folder with ``book``, ``results`` and ``build`` that the library lies in.
+
+Installed by itself, the library knows no such folder. Analyses and networks work all the same; what
+reads published results or runs chapters says that it needs a checkout.
+"""
+
+from pathlib import Path
+
+ROOT: Path | None = next(
+    (folder for folder in Path(__file__).resolve().parents if (folder / "_toc.yml").is_file()), None
+)
+"""The project's folder, or None where the library was installed without it."""
+
+
+class CheckoutError(Exception):
+    """A checkout of the book is needed, and there is none."""
+
+
+def root() -> Path:
+    """Return the project's folder.
+
+    Raises:
+        CheckoutError: if the library was installed without the book.
+    """
+    if ROOT is None:
+        raise CheckoutError(
+            "rnnatomy is installed without its book: clone the repository and run this there, as "
+            "in `make book`, to have its published results and chapters."
+        )
+    return ROOT

@@ -1,0 +1,1 @@
+"""Studies: one module each; what makes ``results/``."""

@@ -1,0 +1,57 @@
+"""The studies: expensive computations whose small results are published in ``results/``.
+
+Run with ``make results``, or one at a time: ``python -m rnnatomy.studies mnist``. A study is a module
+here with a function ``publish``; its name is that of the folder it writes. One that was interrupted
+goes on from its last finished part when it is started again.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pkgutil import iter_modules
+
+from rnnatomy import studies
+from rnnatomy.data import files
+from rnnatomy.networks import training
+from rnnatomy.store import checkout, disk
+
+FIRST = ("mnist", "hundred", "collapse")
+"""Studies whose networks others read."""
+
+
+def registered() -> dict[str, Callable[..., None]]:
+    """Return every study by name, those first whose networks others read."""
+    names = sorted(module.name for module in iter_modules(studies.__path__))
+    found = {}
+    for name in [*FIRST, *(name for name in names if name not in FIRST)]:
+        if name != "__main__":
+            publish = getattr(import_module(f"rnnatomy.studies.{name}"), "publish", None)
+            found |= {name: publish} if publish else {}
+    return found
+
+
+def main() -> None:
+    """Run one study by name, or list them all."""
+    known = registered()
+    parser = argparse.ArgumentParser(prog="python -m rnnatomy.studies", description=__doc__)
+    parser.add_argument("study", choices=[*known, "list"], help="which study to run; list: names")
+    parser.add_argument("--networks", type=int, help="how many, if not as published")
+    options = parser.parse_args()
+    if options.study == "list":
+        print(" ".join(known))
+        return
+    training.use_each_core()
+    if options.networks is not None and options.networks < 2:
+        sys.exit(f"error: --networks is {options.networks}: give a whole number of at least 2.")
+    try:
+        given = {} if options.networks is None else {"networks": options.networks}
+        known[options.study](**given)
+    except (files.DataError, disk.StoreError, checkout.CheckoutError, ValueError) as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("\nInterrupted; the same command goes on from the last finished epoch.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""MNIST classifiers trained for longer and longer on few images: neural collapse."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from rnnatomy.data import datasets
+from rnnatomy.networks import runs
+from rnnatomy.store import checkout
+from rnnatomy.studies import classifiers, progress
+
+
+class Condition(NamedTuple):
+    """What differs between the networks of the study of long training.
+
+    Attributes:
+        epochs: passes over the training data.
+        weight_decay: as of a recipe.
+        hidden: number of LSTM units.
+    """
+
+    epochs: int
+    weight_decay: float = 1e-2
+    hidden: int = classifiers.HIDDEN
+
+
+CONDITIONS = (
+    *(Condition(epochs) for epochs in (1, 3, 10, 30, 60)),
+    *(Condition(30, weight_decay=decay) for decay in (0.0, 1e-1)),
+    *(Condition(30, hidden=hidden) for hidden in (64, 256)),
+)
+
+
+LONGEST = max(CONDITIONS, key=lambda condition: condition.epochs)
+
+
+def publish(networks: int = 10) -> None:
+    """Train classifiers on few images for longer and longer: ``results/collapse``.
+
+    Each training time, weight decay and width of ``CONDITIONS`` has its networks, with seeds 0, 1,
+    2 and so on; each network is trained from the start through one whole cycle. The first network
+    of the longest training is published whole too, as a run.
+
+    Args:
+        networks: how many for each condition.
+    """
+    data = datasets.mnist()
+    few = data._replace(
+        train=datasets.Split(*(part[: classifiers.GEOMETRY] for part in data.train))
+    )
+    rows, seconds = [], 0.0
+    for condition in CONDITIONS:
+        print(f"{condition}: {networks} networks, {classifiers.BATCH} at a time", flush=True)
+        recipe = classifiers.RECIPES["mnist"]._replace(
+            epochs=condition.epochs, weight_decay=condition.weight_decay
+        )
+        label = f"collapse-{condition.epochs}-{condition.weight_decay}-{condition.hidden}"
+        for run in classifiers.trained_runs(label, networks, recipe, condition.hidden, few):
+            given = {name: np.float32(value) for name, value in condition._asdict().items()}
+            rows.append(
+                classifiers.measure_readout(run, few)
+                | classifiers.measure_controls(run, few)
+                | given
+            )
+            seconds += run.provenance["wall_seconds"] / run.provenance["networks"]
+            if condition == LONGEST and run.provenance["seed"] == 0:
+                runs.save_run(checkout.root() / "results" / run.name, run)
+            progress.print_progress("measured", len(rows), networks * len(CONDITIONS))
+    # as wide as the network, which differs; and counts that no question of this study needs
+    left_out = {"readout", "class_means", "test_hits", "validation_hits"}
+    arrays = {name: np.stack([row[name] for row in rows]) for name in rows[0].keys() - left_out}
+    facts = {"networks": len(rows), "train_samples": classifiers.GEOMETRY}
+    classifiers.publish_rows("collapse", arrays, data, seconds, facts)

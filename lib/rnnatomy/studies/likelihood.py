@@ -1,0 +1,22 @@
+"""The large autoencoders of digits, a study of their own."""
+
+from collections.abc import Callable
+
+from rnnatomy.studies import autoencoder
+
+
+def publish(
+    networks: int = 3,
+    report: Callable[[str], None] | None = None,
+    workers: int | None = None,
+) -> None:
+    """Train, measure and publish the large autoencoders of digits: ``results/likelihood``.
+
+    Args:
+        networks: as of ``study``.
+        report: as of ``study``.
+        workers: as of ``study``.
+    """
+    autoencoder.publish_groups(
+        "likelihood", list(autoencoder.LARGE_GROUPS), networks, report, workers
+    )

@@ -1,0 +1,79 @@
+"""Fitting predictors to movements."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+from jaxtyping import Array
+
+from rnnatomy.networks import predictors, training
+from rnnatomy.studies.movement import embeddings, protocols
+
+
+def fit(
+    sequences: Sequence[np.ndarray], plan: protocols.Plan, seeds: Sequence[int]
+) -> training.Fitted:
+    """Fit predictors to all windows of sequences; their parameters are kept after each epoch.
+
+    Args:
+        sequences: scaled, as recorded; all phases of ``plan.step`` are used.
+        plan: how to cut and to fit.
+        seeds: one network each.
+
+    Raises:
+        ValueError: as ``cut``, and as ``training.fit_ensemble``.
+    """
+    cuts = [
+        embeddings.cut(frames[phase :: plan.step], plan.read, plan.predict, plan.apart).examples
+        for frames in sequences
+        for phase in range(plan.step)
+    ]
+    train = tuple(np.concatenate(arrays) for arrays in zip(*cuts, strict=True))
+    keys = jax.vmap(jax.random.key)(np.asarray(seeds))
+    fresh = create(sequences[0].shape[1], plan)
+    return training.fit_ensemble(
+        fresh, training.squared_error, train, plan.recipe, keys, measure=_leaves
+    )
+
+
+def create(feature: int, plan: protocols.Plan) -> training.Create:
+    """Return what makes an untrained predictor from a key: tied and residual, as the authors'."""
+    return predictors.seq2seq(feature, plan.hidden, residual=True)
+
+
+def along(fitted: training.Fitted, seed: int) -> list[Any]:
+    """Return one network of an ensemble, by its place in it, after each epoch."""
+    last, tree = jax.tree.flatten(fitted.parameters)
+    leaves = [fitted.history[_name(number)][:, seed] for number in range(len(last))]
+    return [
+        nnx.merge(fitted.graph, jax.tree.unflatten(tree, [leaf[epoch] for leaf in leaves]))
+        for epoch in range(len(leaves[0]))
+    ]
+
+
+def error(model: Any, sequences: Sequence[np.ndarray], plan: protocols.Plan) -> float:
+    """Return the mean squared error of predictions of sequences, in scaled units.
+
+    Raises:
+        ValueError: if a sequence is too short to be read and predicted once.
+    """
+    cuts = embeddings.cut_once(sequences, plan)
+    outputs = np.concatenate(
+        embeddings.run_windows(model, cuts, plan.predict, lambda went: went.outputs)
+    )
+    targets = np.concatenate([made.examples.targets for made in cuts])
+    return float(np.square(outputs - targets).mean())
+
+
+def fresh(frames: np.ndarray, plan: protocols.Plan, seed: int) -> Any:
+    return create(frames.shape[1], plan)(jax.random.key(seed))
+
+
+def _name(number: int) -> str:
+    return f"{number:02d}"
+
+
+def _leaves(model: nnx.Module) -> dict[str, Array]:
+    return {_name(k): leaf for k, leaf in enumerate(jax.tree.leaves(nnx.state(model)))}

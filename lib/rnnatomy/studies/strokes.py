@@ -1,0 +1,150 @@
+"""The study of strokes: what decoders draw when single directions of their matrices are removed."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float
+
+from rnnatomy.analysis import controls, gates, ranks, svd
+from rnnatomy.data import datasets
+from rnnatomy.networks import access, runs, vae
+from rnnatomy.store import checkout, disk, origin, results
+from rnnatomy.studies import autoencoder
+
+GROUPS = ("lstm-32", "lstm-2")
+"""Autoencoders of ``vae_study`` whose decoders are taken apart."""
+
+
+REMOVED = 4
+"""So many directions of each matrix are removed, one at a time: the first."""
+
+
+DRAWN = 500
+"""So many test images are copied: the first."""
+
+
+def publish(
+    networks: int = 3,
+    report: Callable[[str], None] = print,
+    workers: int | None = None,
+) -> None:
+    """Remove single directions from the decoders of the autoencoders: ``results/strokes``.
+
+    The networks are those of the studies ``autoencoder`` and ``likelihood``, trained anew if they
+    are not there.
+
+    Args:
+        networks: how many of each group, with seeds 0, 1, 2 and so on.
+        report: called with a line when a network is done.
+        workers: as of ``vae_study.study``, for networks that are not there.
+    """
+    there = autoencoder.trained_runs(GROUPS, networks, report, workers)
+    inputs = autoencoder.sequences("digits").test[:DRAWN]
+    arrays: disk.Arrays = {}
+    started = time.perf_counter()
+    for name, several in there.items():
+        rows = []
+        for run in several:
+            rows.append(measure_decoder(run, inputs, np.random.default_rng(run.provenance["seed"])))
+            report(f"{run.name}: taken apart, {time.perf_counter() - started:.0f} s")
+        arrays |= {f"{name}.{key}": np.stack([row[key] for row in rows]) for key in rows[0]}
+    facts = {
+        "networks": networks * len(GROUPS),
+        "groups": list(GROUPS),
+        "removed": REMOVED,
+        "drawn": DRAWN,
+        "data_sha256": datasets.mnist().checksum,
+        "wall_seconds": round(
+            sum(run.provenance["wall_seconds"] for several in there.values() for run in several), 1
+        ),
+    }
+    provenance = origin.provenance(origin.command_line(), **facts)
+    results.save_study(
+        checkout.root() / "results" / "strokes", results.Study("strokes", arrays, provenance)
+    )
+
+
+def measure_decoder(
+    run: runs.Run,
+    inputs: Float[np.ndarray, "sample time feature"],
+    rng: np.random.Generator,
+    names: Sequence[str] = gates.MATRICES,
+) -> disk.Arrays:
+    """Measure what the decoder of an autoencoder draws without single directions.
+
+    Each of the first ``REMOVED`` directions of each matrix is removed by itself. The control
+    removes random directions of the same matrix until as much energy is lost.
+
+    Args:
+        run: of a VAE, for black and white images.
+        inputs: images, black and white; each is drawn from the mean of its posterior.
+        rng: source of the random directions.
+        names: of the matrices that are taken.
+
+    Returns:
+        "whole", cost of a copy with nothing removed, in nats; and of each direction (matrix,
+        direction): "share", its fraction of the matrix's energy; "cost", what a copy costs more;
+        "ink" and "height", median over images of what is drawn as a fraction of what the whole
+        decoder draws, see ``ink`` and ``height``; "fainter" and "shorter", fraction of images with
+        less ink or height; all but the first also of the control, as "random_cost" and so on. NaN
+        where a matrix has fewer directions.
+    """
+    model = runs.restore(run)
+    latent = vae.posterior(model, inputs).mean
+    parts = ranks.decompose(access.matrices(model, "decoder"))
+    whole = {name: svd.compose(part) for name, part in parts.items()}
+
+    def drawn(name: str, matrix: np.ndarray) -> disk.Arrays:
+        changed = access.with_matrices(model, whole | {name: matrix}, "decoder")
+        cost, image = _drawn(changed, latent, jnp.asarray(inputs))
+        return {"cost": np.asarray(cost), "image": np.asarray(image, np.float64)}
+
+    before = drawn(names[0], whole[names[0]])
+    found: dict[str, np.ndarray] = {}
+    for row, name in enumerate(names):
+        shares = svd.energy(parts[name])
+        for column, share in enumerate(shares[:REMOVED]):
+            without = drawn(name, svd.compose(svd.without(parts[name], column + 1)))
+            control = drawn(name, controls.remove_random(rng, whole[name], share))
+            told = {"share": share, **_compared(before, without)}
+            told |= {f"random_{key}": value for key, value in _compared(before, control).items()}
+            for key, value in told.items():
+                found.setdefault(key, np.full((len(names), REMOVED), np.nan))[row, column] = value
+    found["whole"] = before["cost"].mean()
+    return {key: np.asarray(array, np.float32) for key, array in found.items()}
+
+
+def ink(images: Float[np.ndarray, "sample time feature"]) -> Float[np.ndarray, " sample"]:
+    """Return how much of each image is white: the sum of its pixels."""
+    return images.sum(axis=(1, 2))
+
+
+def height(images: Float[np.ndarray, "sample time feature"]) -> Float[np.ndarray, " sample"]:
+    """Return how far the ink of each image spreads over its rows: its standard deviation, in rows.
+
+    Zero for an image without ink.
+    """
+    rows = np.arange(images.shape[1])
+    weights = images.sum(axis=2)
+    weights = weights / np.maximum(weights.sum(axis=1, keepdims=True), 1e-12)
+    middle = weights @ rows
+    return np.sqrt((weights * np.square(rows - middle[:, None])).sum(axis=1))
+
+
+def _compared(before: disk.Arrays, after: disk.Arrays) -> dict[str, float]:
+    found = {"cost": float((after["cost"] - before["cost"]).mean())}
+    for key, word, measured in (("ink", "fainter", ink), ("height", "shorter", height)):
+        ratio = measured(after["image"]) / np.maximum(measured(before["image"]), 1e-12)
+        found |= {key: float(np.median(ratio)), word: float((ratio < 1).mean())}
+    return found
+
+
+@nnx.jit
+def _drawn(model: Any, latent: Array, inputs: Array) -> tuple[Array, Array]:
+    outputs = model.decode(latent)
+    return -vae.log_likelihood(model, outputs, inputs), jax.nn.sigmoid(outputs)

@@ -1,0 +1,164 @@
+"""The style of the book, as assertions on its sources."""
+
+import ast
+import re
+import statistics as stats
+
+import pytest
+
+from rnnatomy.analysis import statistics
+from rnnatomy.report import parameters
+from rnnatomy.store import checkout
+
+SOURCES = {name: parameters.read_chapter(name) for name in parameters.NOTEBOOKS}
+PROSE = {path.stem: path.read_text() for path in parameters.BOOK.glob("*.md")}
+BIBLIOGRAPHY = (parameters.BOOK / "references.bib").read_text()
+
+STUDIED = [name for name in parameters.NOTEBOOKS if name not in ("intro", "reproducibility")]
+
+notebooks = pytest.mark.parametrize("name", parameters.NOTEBOOKS)
+
+
+def code(name):
+    return [c for c in SOURCES[name].cells if c.cell_type == "code"]
+
+
+def text(name):
+    return "\n".join(c.source for c in SOURCES[name].cells if c.cell_type == "markdown")
+
+
+def figure(cell):
+    return cell.metadata.get("mystnb", {}).get("figure")
+
+
+def draws(cell):
+    return re.search(r"plots\.show(_drawing)?\(", cell.source)
+
+
+def calls(cell, name):
+    tree = ast.parse(cell.source)
+    return [n for n in ast.walk(tree) if isinstance(n, ast.Call) and ast.unparse(n.func) == name]
+
+
+def description(cell):
+    """The words of the alt text, whether given in place or by name."""
+    (call,) = calls(cell, "plots.show") or calls(cell, "plots.show_drawing")
+    node = call.args[1]
+    if isinstance(node, ast.Name):
+        (node,) = [
+            n.value for n in ast.walk(ast.parse(cell.source))
+            if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == node.id
+        ]  # fmt: skip
+    parts = [n.value for n in ast.walk(node) if isinstance(n, ast.Constant)]
+    return " ".join(str(part) for part in parts)
+
+
+ALL_TEXT = "\n".join([*(text(name) for name in SOURCES), *PROSE.values()])
+
+
+def test_every_notebook_of_the_folder_is_a_chapter():
+    assert {p.stem for p in parameters.BOOK.glob("*.ipynb")} == set(parameters.NOTEBOOKS)
+
+
+@notebooks
+def test_sources_are_stripped_and_cell_ids_unique(name):
+    assert all(c.execution_count is None and c.outputs == [] for c in code(name))
+    ids = [c.id for c in SOURCES[name].cells]
+    assert len(set(ids)) == len(ids)
+
+
+@notebooks
+def test_cells_are_short(name):
+    lengths = [len(c.source.splitlines()) for c in code(name)]
+    shown = [
+        len(c.source.splitlines())
+        for c in code(name)
+        if not {"hide-input", "remove-cell", "remove-input"} & set(parameters.tags(c))
+    ]
+    assert max(lengths) <= 25
+    assert statistics.median(shown or [0]) <= 8
+
+
+@pytest.mark.parametrize("name", STUDIED)
+def test_more_words_than_code(name):
+    visible = [c for c in code(name) if not {"hide-input", "remove-cell"} & set(parameters.tags(c))]
+    assert len(text(name).split()) > sum(len(c.source.split()) for c in visible)
+
+
+@notebooks
+def test_code_is_plain_python(name):
+    for cell in code(name):
+        ast.parse(cell.source)  # no magics
+        assert not re.search(r"\bprint\(.*\bflush", cell.source)
+
+
+@notebooks
+def test_every_drawing_has_caption_name_and_description(name):
+    for cell in code(name):
+        assert bool(draws(cell)) == bool(figure(cell)), cell.id
+        if draws(cell):
+            assert len(re.findall(r"[.?]\**(?: |$)", figure(cell)["caption"])) >= 3, cell.id
+            assert figure(cell)["name"].startswith("fig-")
+            assert len(description(cell).split()) >= 8, cell.id
+
+
+@notebooks
+def test_every_figure_is_referenced_before_it_appears(name):
+    before = ""
+    for cell in SOURCES[name].cells:
+        if cell.cell_type == "markdown":
+            before += cell.source
+        elif figure(cell):
+            assert f"{{numref}}`{figure(cell)['name']}`" in before, cell.id
+
+
+def test_figure_names_are_unique():
+    names = [figure(c)["name"] for name in SOURCES for c in code(name) if figure(c)]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("name", STUDIED)
+def test_chapters_have_the_parts_of_the_model_page(name):
+    headings = re.findall(r"^## (.+)$", text(name), re.M)
+    for part in ("Check", "Robustness", "Takeaways", "Exercises", "References"):
+        assert part in headings
+    assert ":class: objectives" in text(name)
+    assert ":class: dropdown" in text(name)
+    assert "data-line" in text(name)
+    assert any(c.source.startswith("assert") or "\nassert" in c.source for c in code(name))
+    assert len(parameters.parameters(name)) <= 8
+
+
+def test_citations_and_terms_resolve_and_are_used():
+    cited = re.findall(r"\{cite:[pt]\}`([^`]+)`", ALL_TEXT)
+    entries = set(re.findall(r"^@\w+\{([^,]+),", BIBLIOGRAPHY, re.M))
+    library = "\n".join(p.read_text() for p in (checkout.root() / "lib" / "rnnatomy").glob("*.py"))
+    assert {key for group in cited for key in group.split(",")} <= entries
+    defined = set(re.findall(r"^([A-Za-z][\w -]*)\n    \S", PROSE["glossary"], re.M))
+    used = {
+        (t.split("<")[1].rstrip(">") if "<" in t else t)
+        for t in re.findall(r"\{term\}`([^`]+)`", ALL_TEXT)
+    }
+    assert used <= defined
+    assert defined == used, f"terms that no page uses: {defined - used}"
+    assert library
+
+
+def test_every_glued_name_is_made_once_and_used():
+    cells = [cell for name in SOURCES for cell in code(name)]
+    glued = [k.arg for cell in cells for c in calls(cell, "chapters.glue") for k in c.keywords]
+    used = re.findall(r"\{glue:text\}`(?:\w+\.ipynb::)?(\w+)", ALL_TEXT)
+    assert len(set(glued)) == len(glued)
+    assert set(used) == set(glued), set(used) ^ set(glued)
+
+
+def test_numbers_in_results_prose_are_glued():
+    for name in ("intro", *STUDIED):
+        fenceless = re.sub(r"^```.*$", "", text(name).split("## References")[0], flags=re.M)
+        prose = re.sub(r"`[^`\n]*`|\$[^$]*\$|\{[^}\n]*\}", "", fenceless)
+        assert not re.findall(r"(?<![\w,.])0\.\d{2,}", prose), name
+
+
+def test_prose_has_no_machine_paths_or_registry_hosts():
+    for body in [ALL_TEXT, *(c.source for name in SOURCES for c in code(name))]:
+        assert not re.search(r"/(home|root|work|tmp)/|pypi\.org|npmjs", body)

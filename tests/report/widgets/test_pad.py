@@ -1,0 +1,501 @@
+"""The pad: what its page carries, against what was given; and its use, in a real browser."""
+
+import io
+import json
+import re
+import shutil
+import zlib
+from base64 import b64decode
+
+import numpy as np
+import pytest
+from bs4 import BeautifulSoup
+from flax import nnx
+from matplotlib.colors import to_rgb
+from matplotlib.image import imread
+from playwright.sync_api import expect
+
+from rnnatomy.networks import access, models, runs, vae
+from rnnatomy.report import plots
+from rnnatomy.report.widgets import pad
+from rnnatomy.store import checkout
+
+STATIC = checkout.root() / "book" / "_static"
+MOST_BYTES = 600_000  # of a page with its script and style
+HIDDEN = 24
+ORIGIN = (0.0, 0.0)
+
+
+def lively(hidden=HIDDEN):
+    """A random autoencoder whose pixels span all greys and change from place to place."""
+    rng = np.random.default_rng(0)
+    model = models.VAE(28, 28, hidden, 2, rngs=nnx.Rngs(0))
+    arrays = access.flatten(model)
+    scales = {"start": 1.5, "decoder.dense_i": 1.0, "readout": 3.0}
+    for name, array in arrays.items():
+        scale = next((s for prefix, s in scales.items() if name.startswith(prefix)), 0)
+        noise = scale * rng.normal(size=array.shape) / (1 if "start" in name else 2)
+        arrays[name] = (array + noise).astype(np.float32)
+    access.unflatten(arrays, model)
+    return model, arrays
+
+
+def cloud(samples=300):
+    """Points of ten digits, each around a place of its own; all within a square 6 wide."""
+    rng = np.random.default_rng(1)
+    labels = np.arange(samples) % 10
+    middles = np.stack([labels % 4, labels // 4], axis=1) - 1.5
+    return (middles + 0.2 * rng.normal(size=(samples, 2))).astype(np.float32), labels
+
+
+MODEL, PARAMETERS = lively()
+POINTS, LABELS = cloud()
+
+
+# --- What a page carries ----------------------------------------------------------------------
+
+
+def unpack(html):
+    """Read a page without any of the code that wrote it: facts, arrays and labels."""
+    page = BeautifulSoup(html, "html.parser")
+    facts = json.loads(page.select_one(".pad-facts").string)
+    data = zlib.decompress(b64decode(page.select_one(".pad-data").string), -15)
+    count = sum(facts["sizes"])
+    rows = [data[k * count : (k + 1) * count] for k in range(4)]
+    numbers = np.frombuffer(bytes(b for four in zip(*rows, strict=True) for b in four), "<f4")
+    arrays = np.split(numbers, np.cumsum(facts["sizes"])[:-1])
+    return facts, arrays, np.frombuffer(data[4 * count :], np.uint8)
+
+
+@pytest.fixture(scope="module")
+def html():
+    return pad.pad(PARAMETERS, POINTS, LABELS, figure="fig-beside")
+
+
+def test_a_page_carries_the_decoder_and_the_points_as_they_are(html):
+    facts, arrays, labels = unpack(html)
+    wanted = [PARAMETERS[name] for name in pad.NAMES] + [POINTS]
+    for ours, given in zip(arrays, wanted, strict=True):
+        np.testing.assert_array_equal(ours, given.ravel())
+    np.testing.assert_array_equal(labels, LABELS)
+    assert (facts["rows"], facts["columns"], facts["hidden"]) == (28, 28, HIDDEN)
+    assert facts["colours"] == list(plots.DIGIT_COLOURS)
+
+
+def test_the_plane_is_a_square_around_all_points_and_the_origin():
+    for points in (POINTS, POINTS + 9, POINTS[:1], np.zeros((1, 2))):
+        plane = pad.frame(points)
+        for place in (*points, ORIGIN):
+            assert (place > plane.low).all() and (place < plane.low + plane.width).all()
+    assert pad.frame(np.array([[4.0, 0.0]])).width == pytest.approx(4.4)
+    assert pad.frame(np.array([[4.0, 2.0]])).low == pytest.approx([-0.2, -1.2])
+
+
+def test_a_large_page_is_small_enough_and_a_larger_one_is_refused():
+    rng = np.random.default_rng(0)
+    shapes = pad._shapes(128, 28)
+    noise = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    points, labels = cloud(3000)
+    large = pad.pad(noise, points, labels, figure="fig")
+    around = sum((STATIC / name).stat().st_size for name in ("pad.js", "pad.css"))
+    assert len(large.encode()) + around <= MOST_BYTES >= pad.MOST_BYTES + around
+    points, labels = cloud(30_000)
+    with pytest.raises(ValueError, match=r"takes \d{6} bytes, at most 550000 are allowed: give"):
+        pad.pad(noise, points, labels, figure="fig")
+
+
+def test_points_of_half_precision_and_another_number_of_rows_are_allowed():
+    facts, arrays, _ = unpack(
+        pad.pad(PARAMETERS, POINTS.astype(np.float16), LABELS, figure="f", rows=5)
+    )
+    np.testing.assert_array_equal(arrays[-1], POINTS.astype(np.float16).ravel())
+    assert facts["rows"] == 5
+
+
+def test_the_same_network_gives_the_same_page_and_no_name_ends_it(html):
+    assert html == pad.pad(PARAMETERS, POINTS, LABELS, figure="fig-beside")
+    assert "<b>" not in pad.pad(PARAMETERS, POINTS, LABELS, figure='"><b>')
+
+
+def test_shows_the_page_and_says_in_words_what_it_is(html, monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda data, raw: shown.append(data))
+    pad.show(PARAMETERS, POINTS, LABELS, figure="fig-beside")
+    assert shown[0]["text/html"] == html
+    assert "A latent plane with 300 digits" in shown[0]["text/plain"]
+
+
+def changed(**arrays):
+    return PARAMETERS | {name.replace("_dot_", "."): array for name, array in arrays.items()}
+
+
+THREE = access.flatten(models.VAE(28, 28, 4, 3, rngs=nnx.Rngs(0)))
+KERNEL, BIAS = PARAMETERS["decoder.dense_h.kernel"], PARAMETERS["readout.bias"]
+BAD = {
+    "three latent units": ((THREE, POINTS, LABELS), "the latent size is 3: give"),
+    "an array missing": (
+        ({k: v for k, v in PARAMETERS.items() if k != "start.bias"}, POINTS, LABELS),
+        "parameters lack start.bias: give those of an VAE",
+    ),
+    "another shape": (
+        (changed(decoder_dot_dense_h_dot_kernel=KERNEL[1:]), POINTS, LABELS),
+        r"decoder.dense_h.kernel has shape \(23, 96\): give \(24, 96\)",
+    ),
+    "a flat readout": (
+        (changed(readout_dot_kernel=BIAS), POINTS, LABELS),
+        r"readout.kernel has shape \(28,\): give \(hidden, column\)",
+    ),
+    "a flat start": (
+        (changed(start_dot_kernel=BIAS[:2]), POINTS, LABELS),
+        r"start.kernel has shape \(2,\): give \(2, 48\)",
+    ),
+    "NaN": (
+        (changed(readout_dot_bias=BIAS * np.nan), POINTS, LABELS),
+        "readout.bias holds NaN or infinity",
+    ),
+    "Gaussian": ((changed(noise=np.zeros(())), POINTS, LABELS), "the likelihood is Gaussian"),
+    "no point": ((PARAMETERS, POINTS[:0], LABELS[:0]), r"points have shape \(0, 2\): give"),
+    "points in space": ((PARAMETERS, np.ones((300, 3)), LABELS), r"points have shape \(300, 3\)"),
+    "NaN in points": ((PARAMETERS, POINTS * np.nan, LABELS), "points hold NaN"),
+    "fewer labels": ((PARAMETERS, POINTS, LABELS[1:]), r"labels have shape \(299,\): give one for"),
+    "label 10": ((PARAMETERS, POINTS, LABELS + 1), "labels range from 1 to 10: give 0 to 9"),
+    "label -1": ((PARAMETERS, POINTS, LABELS - 1), "labels range from -1 to 8"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_refused_in_one_sentence(case, as_users):
+    arguments, message = BAD[case]
+    with pytest.raises(ValueError, match=message) as raised:
+        pad.pad(*arguments, figure="fig")
+    assert re.fullmatch(r"[^\n]+[^.]\.", str(raised.value))
+
+
+def test_a_digit_has_rows():
+    with pytest.raises(ValueError, match="rows is 0: give a whole number of at least 1"):
+        pad.pad(PARAMETERS, POINTS, LABELS, figure="fig", rows=0)
+
+
+# --- In the browser ---------------------------------------------------------------------------
+
+PAGE = """<!DOCTYPE html><html lang="en" data-theme="light"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width"><title>page</title>
+<link rel="icon" href="data:,"><link rel="stylesheet" href="_static/book.css">
+<link rel="stylesheet" href="_static/pad.css"><script src="_static/pad.js"></script>
+</head><body><p id="fig-beside">A figure.</p><main class="bd-article">{}</main>
+<div style="height: 2000px"></div></body></html>"""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory, html):
+    folder = tmp_path_factory.mktemp("site")
+    (folder / "_static").mkdir()
+    for name in ("book.css", "pad.css", "pad.js"):
+        shutil.copy(STATIC / name, folder / "_static")
+    (folder / "page.html").write_text(PAGE.format(html))
+    return folder
+
+
+def visit(browser, path, **options):
+    context = browser.new_context(viewport={"width": 1000, "height": 900}, **options)
+    page = context.new_page()
+    page.told, page.asked = [], []
+    page.on("console", lambda message: page.told.append(message.text))
+    page.on("pageerror", lambda error: page.told.append(str(error)))
+    page.on("request", lambda request: page.asked.append(request.url))
+    page.goto(path.as_uri())
+    if options.get("java_script_enabled", True):
+        page.wait_for_selector(".pad[data-state=ready]")
+    return page
+
+
+@pytest.fixture(scope="module")
+def opened(browser, site):
+    page = visit(browser, site / "page.html", has_touch=True)
+    yield page
+    page.context.close()
+
+
+@pytest.fixture
+def page(opened):
+    """The page, set as when it was opened."""
+    opened.evaluate("document.documentElement.dataset.theme = 'light'; scrollTo(0, 0)")
+    slide(opened, 28)
+    plane(opened).press("Home")
+    return opened
+
+
+def plane(page):
+    return page.get_by_role("application", name="Latent plane")
+
+
+def slide(page, row):
+    page.get_by_role("slider", name="Row").fill(str(row))
+
+
+def place_of(page):
+    words = page.locator(".pad-place").text_content().replace("−", "-")
+    return tuple(float(word) for word in words.split(", "))
+
+
+def seen(page, place):
+    """Where a place of the plane is on the screen."""
+    box, frame = page.locator(".pad-plane").bounding_box(), pad.frame(POINTS)
+    x, y = (np.array(place) - frame.low) / frame.width
+    return box["x"] + x * box["width"], box["y"] + (1 - y) * box["height"]
+
+
+def ring(page):
+    box = page.locator(".pad-handle").bounding_box()
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def picture(page, name):
+    """A canvas as the page shows it: red, green, blue and opacity of each pixel."""
+    data = page.locator(name).evaluate("canvas => canvas.toDataURL()")
+    return np.rint(255 * imread(io.BytesIO(b64decode(data.partition(",")[2])))).astype(int)
+
+
+def greys(page):
+    return picture(page, ".pad-digit")
+
+
+def differs(page, model=MODEL):
+    """Most by which a pixel differs from what the library draws at the place the page tells."""
+    wanted = vae.draw(model, np.array([place_of(page)], np.float32))[0]
+    return np.abs(greys(page)[..., :3] / 255 - wanted[..., None]).max()
+
+
+def test_pixels_are_the_library_s_wherever_the_point_is(page):
+    drawn = []
+    for place in np.random.default_rng(2).uniform(-1.9, 1.9, (12, 2)):
+        page.mouse.click(*seen(page, place))
+        assert np.abs(np.array(place_of(page)) - place).max() < 0.02
+        assert differs(page) <= pad.TOLERANCE
+        drawn.append(greys(page)[..., 0] / 255)
+    assert np.ptp(drawn, axis=0).max() > 0.5  # the places differ by much more than is tolerated
+
+
+def test_pixels_of_the_published_network_are_the_library_s(browser, site):
+    run = runs.load_run("autoencoder-lstm-2", "VAE")
+    html = pad.pad(run.parameters, POINTS, LABELS, figure="fig-beside")
+    (site / "published.html").write_text(PAGE.format(html))
+    page, model = visit(browser, site / "published.html"), runs.restore(run)
+    for place in np.random.default_rng(3).uniform(-1.9, 1.9, (12, 2)):
+        page.mouse.click(*seen(page, place))
+        assert differs(page, model) <= pad.TOLERANCE
+    page.context.close()
+
+
+def test_the_ring_is_dragged_and_stays_within_the_plane(page):
+    start, end = seen(page, ORIGIN), seen(page, (1.2, -0.7))
+    page.mouse.move(*start)
+    page.mouse.down()
+    page.mouse.move(start[0] + 30, start[1], steps=2)
+    middle = place_of(page)
+    assert middle != ORIGIN and differs(page) <= pad.TOLERANCE
+    page.mouse.move(*end)
+    assert place_of(page) == pytest.approx((1.2, -0.7), abs=0.02)
+    assert ring(page) == pytest.approx(seen(page, place_of(page)), abs=1)
+    page.mouse.move(990, 5)
+    page.mouse.up()
+    frame = pad.frame(POINTS)
+    assert place_of(page)[0] == pytest.approx(frame.low[0] + frame.width, abs=0.011)
+    page.mouse.move(*end)
+    assert place_of(page)[0] > 2  # released
+
+
+def test_a_finger_that_scrolls_the_page_leaves_the_point(browser, site):
+    page = visit(browser, site / "page.html", has_touch=True)  # its own, for it scrolls on
+    scroll = page.context.new_cdp_session(page)
+    x, y = seen(page, (1, 0.5))
+    scroll.send(
+        "Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": x, "y": y}]}
+    )
+    for step in range(1, 9):
+        touch = [{"x": x, "y": y - 12 * step}]
+        scroll.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": touch})
+    scroll.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    page.wait_for_function("scrollY > 20")
+    assert place_of(page) == ORIGIN
+    page.context.close()
+
+
+def test_a_finger_drags_the_ring_up_and_down(page):
+    touch = page.context.new_cdp_session(page)
+    (x, y), end = seen(page, ORIGIN), seen(page, (0, 1))
+    touch.send(
+        "Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": x, "y": y}]}
+    )
+    for share in (0.3, 0.6, 1):
+        at = [{"x": x, "y": y + share * (end[1] - y)}]
+        touch.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": at})
+    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    assert place_of(page) == pytest.approx((0, 1), abs=0.02)
+    assert page.evaluate("scrollY") == 0
+
+
+def test_works_by_keyboard(page):
+    keys = {
+        "ArrowRight": (0.1, 0), "ArrowUp": (0.1, 0.1), "Shift+ArrowLeft": (0.09, 0.1),
+        "Shift+ArrowDown": (0.09, 0.09), "ArrowLeft": (-0.01, 0.09), "ArrowDown": (-0.01, -0.01),
+    }  # fmt: skip
+    for key, place in keys.items():
+        plane(page).press(key)
+        assert place_of(page) == place
+        assert differs(page) <= pad.TOLERANCE
+        assert ring(page) == pytest.approx(seen(page, place), abs=1)
+    assert "2px" in plane(page).evaluate("e => getComputedStyle(e).outline")
+    expect(page.locator("[aria-live=polite]")).to_contain_text("Point −0.01, −0.01, nearest point")
+    plane(page).press("Home")
+    assert place_of(page) == ORIGIN
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Draw")).to_be_focused()
+    page.keyboard.press("Tab")
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator(".pad-row")).to_have_text("27 of 28")
+
+
+@pytest.mark.parametrize("row", [0, 1, 13, 28])
+def test_the_slider_draws_so_many_rows(page, row):
+    whole = greys(page)
+    slide(page, row)
+    found = greys(page)
+    np.testing.assert_array_equal(found[:row], whole[:row])
+    assert (found[:row, :, 3] == 255).all() and (found[row:] == 0).all()
+    expect(page.locator(".pad-strip .pad-done")).to_have_count(row)
+    expect(page.locator(".pad-row")).to_have_text(f"{row} of 28")
+    pen, paper = (page.locator(name).bounding_box() for name in (".pad-pen", ".pad-digit"))
+    if row < 28:
+        assert pen["y"] == pytest.approx(paper["y"] + paper["height"] * row / 28, abs=1)
+    assert (pen is None) == (row == 28)
+    plane(page).press("ArrowUp")  # the rows stay while the point moves
+    assert (greys(page)[row:] == 0).all()
+
+
+def test_the_digit_is_drawn_row_by_row_and_can_be_paused(page):
+    button = page.get_by_role("button")
+    button.click()
+    expect(button).to_have_text("Pause")
+    page.wait_for_function("document.querySelectorAll('.pad-done').length > 5")
+    button.click()
+    row = int(page.locator(".pad-row").text_content().split()[0])
+    assert 5 < row < 28
+    page.wait_for_timeout(150)
+    expect(page.locator(".pad-row")).to_have_text(f"{row} of 28")
+    plane(page).press("Space")
+    expect(page.locator(".pad-row")).to_have_text("28 of 28")
+    expect(button).to_have_text("Draw")
+    assert differs(page) <= pad.TOLERANCE
+
+
+def test_nothing_moves_for_those_who_ask_for_it(page):
+    page.emulate_media(reduced_motion="reduce")
+    button = page.get_by_role("button", name="Next row")
+    for row in (1, 2):
+        button.click()
+        page.wait_for_timeout(150)
+        expect(page.locator(".pad-row")).to_have_text(f"{row} of 28")
+    page.emulate_media(reduced_motion="no-preference")
+    expect(page.get_by_role("button", name="Draw")).to_be_visible()
+
+
+def test_tells_the_digit_of_the_nearest_point(page):
+    for place in ((-1.4, -1.6), (0.4, 0.6), (1.3, -0.4), (-0.6, 0.5)):
+        page.mouse.click(*seen(page, place))
+        nearest = LABELS[np.linalg.norm(POINTS - place_of(page), axis=1).argmin()]
+        expect(page.locator(".pad-label")).to_have_text(str(nearest))
+        colour = page.locator(".pad-spot").evaluate("e => getComputedStyle(e).backgroundColor")
+        wanted = ", ".join(str(round(255 * part)) for part in to_rgb(plots.DIGIT_COLOURS[nearest]))
+        assert colour == f"rgb({wanted})"
+
+
+def test_points_are_drawn_where_they_are_in_the_colour_of_their_digit(page):
+    image, box = picture(page, ".pad-plane"), page.locator(".pad-plane").bounding_box()
+    frame, covered = pad.frame(POINTS), 0
+    for point, label in zip(POINTS, LABELS, strict=True):
+        x, y = box["width"] * (point - frame.low) / frame.width
+        drawn = image[int(box["height"] - y), int(x)]
+        covered += np.abs(drawn[:3] - 255 * np.array(to_rgb(plots.DIGIT_COLOURS[label]))).max() < 12
+    assert covered > 0.6 * len(POINTS)  # the others lie below a numeral or another digit's points
+
+
+def test_the_plane_follows_the_theme(page):
+    light = picture(page, ".pad-plane")
+    page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    page.wait_for_timeout(50)
+    dark = picture(page, ".pad-plane")
+    ink = {"light": (29, 38, 48), "dark": (223, 229, 234)}
+    for image, theme, other in ((light, "light", "dark"), (dark, "dark", "light")):
+        assert (image[..., :3] == ink[theme]).all(axis=2).sum() > 50
+        assert (image == [*ink[other], 255]).all(axis=2).sum() == 0
+
+
+def test_parts_have_names_for_a_screen_reader(page):
+    expect(plane(page)).to_have_attribute("aria-description", re.compile("arrow keys move"))
+    expect(page.get_by_role("img", name="Digit drawn from 0.00, 0.00")).to_have_count(1)
+    expect(page.get_by_role("slider", name="Row")).to_have_attribute("aria-valuetext", "28 of 28")
+    expect(page.get_by_role("link", name="the static figure")).to_have_attribute(
+        "href", "#fig-beside"
+    )
+
+
+@pytest.mark.parametrize("width", [1000, 700, 400])
+def test_fits_the_screen(page, width):
+    page.set_viewport_size({"width": width, "height": 900})
+    sizes = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    inside = page.evaluate("""() => {
+      const box = document.querySelector(".pad-body").getBoundingClientRect();
+      return [...document.querySelectorAll(".pad-body *")].filter(e => {
+        const { left, right } = e.getBoundingClientRect();
+        if (e.closest(".pad-unseen, [hidden]")) return false;
+        return left < box.left - 0.5 || right > box.right + 0.5;
+      }).map(e => e.outerHTML.slice(0, 80));
+    }""")
+    page.wait_for_function("(c => c.width === c.clientWidth)(document.querySelector('.pad-plane'))")
+    shape = page.locator(".pad-plane").bounding_box()
+    page.set_viewport_size({"width": 1000, "height": 900})
+    assert sizes[0] <= sizes[1] == width
+    assert inside == []
+    assert shape["width"] == pytest.approx(shape["height"], abs=1)
+
+
+def test_paper_has_a_sentence_that_leads_to_the_static_figure(page):
+    sentence = page.locator(".pad-without")
+    expect(sentence).to_be_hidden()
+    page.emulate_media(media="print")
+    expect(page.locator(".pad-body")).to_be_hidden()
+    expect(sentence).to_contain_text("see the static figure")
+    page.emulate_media(media="screen")
+    expect(page.locator(".pad-body")).to_be_visible()
+
+
+def test_says_nothing_asks_for_nothing_and_leaves_nothing(page, site):
+    files = ("page.html", "_static/book.css", "_static/pad.css", "_static/pad.js")
+    inside = {(site / name).as_uri() for name in files}
+    assert {url for url in page.asked if not url.startswith("data:")} == inside
+    assert page.told == []
+    assert page.evaluate("Object.keys(window).filter(name => /^pad$/i.test(name))") == []
+    assert page.eval_on_selector_all("[id]", "all => all.map(e => e.id)") == ["fig-beside"]
+
+
+def test_without_javascript_a_sentence_leads_to_the_figure(browser, site):
+    page = visit(browser, site / "page.html", java_script_enabled=False)
+    expect(page.locator(".pad")).to_contain_text("with JavaScript")
+    expect(page.get_by_role("link", name="the static figure")).to_have_attribute(
+        "href", "#fig-beside"
+    )
+    expect(page.get_by_role("button")).to_have_count(0)
+    page.context.close()
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1e3])
+def test_a_plane_of_any_size_is_told_in_three_figures(browser, site, scale):
+    html = pad.pad(PARAMETERS, POINTS * np.float32(scale), LABELS, figure="fig-beside", rows=3)
+    (site / "scaled.html").write_text(PAGE.format(html))
+    page = visit(browser, site / "scaled.html")
+    plane(page).press("ArrowRight")
+    assert place_of(page) == pytest.approx((0.1 * scale if scale < 1 else 10, 0))
+    expect(page.locator(".pad-row")).to_have_text("3 of 3")
+    assert page.told == []
+    page.context.close()

@@ -1,0 +1,556 @@
+"""The playground: what its page carries, against the library; and its use, in a real browser."""
+
+import json
+import re
+import shutil
+import zlib
+from base64 import b64decode
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from bs4 import BeautifulSoup
+from playwright.sync_api import expect
+
+from rnnatomy.analysis import cutoffs, svd
+from rnnatomy.networks import runs
+from rnnatomy.report.widgets import playground
+from rnnatomy.store import checkout
+
+STATIC = checkout.root() / "book" / "_static"
+MOST_BYTES = 600_000
+CUT = 7
+ALL = range(1, 11)
+
+
+def run_of(case, name="planted"):
+    parameters = {"readout.kernel": case.readout.T, "readout.bias": case.bias}
+    return runs.Run(name, "Classifier", parameters, {}, {}, case.states, case.labels)
+
+
+def table_of(network):
+    """Recalls under every cutoff, from the library."""
+    parts = svd.svd(network.readout)
+    return cutoffs.every_cutoff(parts, network.bias, network.states, network.labels)
+
+
+def row(kept):
+    return sum(1 << k - 1 for k in kept)
+
+
+# --- What a page carries ----------------------------------------------------------------------
+
+
+class Carried(NamedTuple):
+    facts: dict
+    labels: np.ndarray
+    values: np.ndarray  # (network, mode, sample)
+    pixels: np.ndarray  # (picture, row, column)
+
+
+def unpack(html):
+    """Read a page without any of the code that wrote it."""
+    page = BeautifulSoup(html, "html.parser")
+    facts = json.loads(page.select_one(".playground-facts").string)
+    data = zlib.decompress(b64decode(page.select_one(".playground-data").string), -15)
+    bytes_ = np.frombuffer(data, np.uint8)
+    labels = np.repeat(np.arange(len(facts["counts"])), facts["counts"])
+    networks, modes = facts["networks"], len(facts["networks"][0]["s"])
+    size = len(networks) * modes * len(labels)
+    folded = bytes_[:size].astype(int) + 256 * bytes_[size : 2 * size].astype(int)
+    levels = np.where(folded % 2, -(folded + 1) // 2, folded // 2)
+    levels = levels.reshape(len(networks), modes, len(labels))
+    centre, step = (np.array([n[key] for n in networks])[:, labels] for key in ("centre", "step"))
+    values = centre.swapaxes(1, 2) + step.swapaxes(1, 2) * levels
+    shape = facts["pictures"]["shape"] if facts["pictures"] else (1, 1)
+    return Carried(facts, labels, values, bytes_[2 * size :].reshape(-1, *shape))
+
+
+def table_on_page(carried, number):
+    """Recalls under every cutoff, from what a page carries about one network."""
+    facts = carried.facts["networks"][number]
+    U, s, bias = (np.array(facts[key]) for key in ("U", "s", "bias"))
+    parts = svd.SVD(U, s, np.eye(len(s)))
+    labels = carried.labels.astype(np.int32)
+    return cutoffs.every_cutoff(parts, bias, carried.values[number].T.copy(), labels)
+
+
+@pytest.fixture(scope="module")
+def published():
+    return [runs.load_run(name) for name in runs.published("mnist-")]
+
+
+@pytest.fixture(scope="module")
+def tables(published):
+    return [table_of(network) for network in published]
+
+
+@pytest.fixture(scope="module")
+def images():
+    """As many as MNIST has; noise on a quarter of the pixels packs as badly as its digits."""
+    images = np.zeros((10_000, 28, 28), np.float32)
+    images[:, 7:21, 7:21] = np.random.default_rng(0).random((10_000, 14, 14))
+    return images
+
+
+@pytest.fixture(scope="module")
+def html(published, images):
+    return playground.playground(published, images, CUT, "fig-beside")
+
+
+def test_recalls_differ_by_at_most_the_tolerance_under_all_cutoffs(html, tables):
+    carried = unpack(html)
+    for number, table in enumerate(tables):
+        assert np.abs(table_on_page(carried, number) - table).max() <= playground.TOLERANCE
+
+
+def test_recalls_are_the_library_s_under_single_and_nested_cutoffs(html, published):
+    carried = unpack(html)
+    for number, network in enumerate(published):
+        found = cutoffs.single_and_nested(table_on_page(carried, number))
+        parts = svd.svd(network.readout)
+        exact = cutoffs.cutoffs(parts, network.bias, network.states, network.labels)
+        for ours, theirs in zip(found, exact, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_answers_are_the_library_s_when_one_direction_is_cut(html, published):
+    """But for a sample whose two best logits are nearly equal."""
+    for network, found in zip(published, unpack(html).values, strict=True):
+        parts = svd.svd(network.readout)
+        order = np.argsort(network.labels, kind="stable")
+        for k in ALL:
+            W = svd.compose(svd.without(parts, k))
+            exact = network.states[order] @ W.T + network.bias
+            ours = (W @ parts.Vt.T @ found).T + network.bias
+            assert np.sum(exact.argmax(axis=1) != ours.argmax(axis=1)) <= 1
+
+
+def test_page_is_small_enough(html):
+    files = [STATIC / name for name in ("playground.js", "playground.css")]
+    assert len(html.encode()) + sum(path.stat().st_size for path in files) <= MOST_BYTES
+
+
+def test_page_carries_the_networks_and_the_samples_in_order_of_their_classes(html, published):
+    facts, labels, values, _ = unpack(html)
+    for network, one, found in zip(published, facts["networks"], values, strict=True):
+        order = np.argsort(network.labels, kind="stable")
+        np.testing.assert_array_equal(network.labels[order], labels)
+        parts = svd.svd(network.readout)
+        exact = (network.states @ parts.Vt.T)[order].T
+        within = np.array([exact[:, labels == c].std(axis=1) for c in range(10)]).mean(axis=0)
+        assert (np.abs(found - exact).std(axis=1) < within / 20).all()
+        assert one["name"] == network.name
+        np.testing.assert_allclose(one["U"], parts.U, atol=1e-7)
+        np.testing.assert_allclose(one["s"], parts.s, rtol=1e-7)
+        np.testing.assert_allclose(one["bias"], network.bias, rtol=1e-7)
+
+
+def test_pictures_are_those_of_their_samples(html, published, images):
+    facts, labels, _, pixels = unpack(html)
+    pictures = facts["pictures"]
+    assert len(pixels) == len(pictures["sample"]) == playground.PICTURES
+    assert sorted(set(pictures["sample"])) == pictures["sample"]
+    number = pictures["number"]
+    np.testing.assert_array_equal(published[0].labels[number], labels[pictures["sample"]])
+    assert (
+        np.abs(pixels / pictures["white"] - images[number]).max() <= 0.5 / pictures["white"] + 1e-6
+    )
+
+
+def test_every_single_cutoff_that_changes_samples_has_pictures(html, published):
+    number = np.array(unpack(html).facts["pictures"]["number"])
+    for network in published:
+        parts, right = svd.svd(network.readout), network.logits.argmax(1) == network.labels
+        for k in ALL:
+            kept = svd.compose(svd.without(parts, k))
+            now = (network.states @ kept.T + network.bias).argmax(1) == network.labels
+            changed = np.flatnonzero(right != now)
+            assert np.isin(changed, number).sum() >= min(len(changed), 6)
+
+
+def test_coefficients_are_restored_as_the_page_does(planted):
+    network = run_of(planted)
+    found = playground.round_coefficients(network)
+    carried = unpack(playground.playground([network], None, 1, "fig"))
+    np.testing.assert_array_equal(carried.labels, found.labels)
+    np.testing.assert_allclose(carried.values[0].T, found.values, rtol=1e-12)
+    np.testing.assert_array_equal(table_on_page(carried, 0), table_of(network))
+
+
+def test_samples_of_a_planted_class_are_pictured_when_its_direction_goes(planted):
+    found = playground.round_coefficients(run_of(planted))
+    chosen = playground.choose_pictures([found], 4)
+    assert len(chosen) == 4 and (np.diff(chosen) > 0).all()
+    assert set(found.labels[chosen]) == {1, 2, 3, 4}  # class 0 has the largest bias
+
+
+def test_nothing_is_pictured_where_nothing_changes(planted):
+    readout = np.ones((5, 8)) + 1e-9 * planted.readout
+    found = playground.round_coefficients(run_of(planted._replace(readout=readout)))
+    assert playground.choose_pictures([found], 4).size == 0
+
+
+def test_a_direction_that_a_class_does_not_vary_along_is_rounded(planted):
+    states = np.eye(5)[planted.labels] @ svd.svd(planted.readout).Vt
+    found = playground.round_coefficients(run_of(planted._replace(states=states)))
+    np.testing.assert_allclose(found.values, np.eye(5)[found.labels], atol=1e-3)
+
+
+def test_the_same_networks_give_the_same_page(planted):
+    pages = [playground.playground([run_of(planted)], None, 2, "fig") for _ in range(2)]
+    assert pages[0] == pages[1]
+
+
+def test_names_cannot_end_the_script(planted):
+    html = playground.playground([run_of(planted, "</script><b>")], None, 2, '"><b>')
+    assert "<b>" not in html
+    assert unpack(html).facts["networks"][0]["name"] == "</script><b>"
+
+
+def test_shows_the_page_and_says_in_words_what_it_is(planted, monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda data, raw: shown.append(data))
+    playground.show([run_of(planted)], None, 1, "fig-single")
+    assert shown[0]["text/html"] == playground.playground([run_of(planted)], None, 1, "fig-single")
+    assert "switches directions of 1 network" in shown[0]["text/plain"]
+
+
+PIXELS = np.zeros((60, 2, 2))
+BAD = {
+    "no network": (lambda run: ([], None, 1), "no network is given"),
+    "no states": (lambda run: ([run._replace(states=None)], None, 1), "holds no states"),
+    "NaN": (lambda run: ([run._replace(states=run.states * np.nan)], None, 1), "not finite"),
+    "other samples": (
+        lambda run: ([run, run._replace(labels=run.labels[::-1])], None, 1),
+        "tested on other samples than 'planted'",
+    ),
+    "class without sample": (
+        lambda run: ([run._replace(labels=run.labels // 2)], None, 1),
+        "labels must be 0 to 4",
+    ),
+    "other directions": (
+        lambda run: (
+            [run, run._replace(parameters=run.parameters | {"readout.kernel": np.eye(3, 5)})],
+            None,
+            1,
+        ),
+        "differ in directions",
+    ),
+    "images of another number": (
+        lambda run: ([run], PIXELS[1:], 1),
+        r"images have shape \(59, 2, 2\): give \(60, row, column\)",
+    ),
+    "flat images": (lambda run: ([run], PIXELS[:, 0], 1), r"shape \(60, 2\)"),
+    "bytes": (lambda run: ([run], PIXELS + 255, 1), r"range from 255 to 255: give fractions"),
+    "direction 0": (lambda run: ([run], None, 0), "cut is 0: choose a direction from 1 to 5"),
+    "direction 6": (lambda run: ([run], None, 6), "cut is 6"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_refused_in_one_sentence(case, planted, as_users):
+    arguments, message = BAD[case]
+    with pytest.raises(ValueError, match=message) as raised:
+        playground.playground(*arguments(run_of(planted)), "fig")
+    assert re.fullmatch(r"[^\n]+[^.]\.", str(raised.value))
+
+
+def test_a_class_that_cannot_be_rounded_is_refused(planted, monkeypatch):
+    monkeypatch.setattr(playground, "_ATTEMPTS", 0)
+    with pytest.raises(ValueError, match="class 0: no rounding keeps its recall within"):
+        playground.round_coefficients(run_of(planted))
+
+
+# --- In the browser ---------------------------------------------------------------------------
+
+PAGE = """<!DOCTYPE html><html lang="en" data-theme="light"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width"><title>page</title>
+<link rel="icon" href="data:,"><link rel="stylesheet" href="_static/book.css">
+<link rel="stylesheet" href="_static/playground.css"><script src="_static/playground.js"></script>
+</head><body><p id="fig-beside">A figure.</p><main class="bd-article">{}</main></body></html>"""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory, html):
+    folder = tmp_path_factory.mktemp("site")
+    (folder / "_static").mkdir()
+    for name in ("book.css", "playground.css", "playground.js"):
+        shutil.copy(STATIC / name, folder / "_static")
+    (folder / "page.html").write_text(PAGE.format(html))
+    return folder
+
+
+def visit(browser, path, **options):
+    context = browser.new_context(viewport={"width": 1000, "height": 900}, **options)
+    page = context.new_page()
+    page.told, page.asked = [], []
+    page.on("console", lambda message: page.told.append(message.text))
+    page.on("pageerror", lambda error: page.told.append(str(error)))
+    page.on("request", lambda request: page.asked.append(request.url))
+    page.goto(path.as_uri())
+    return page
+
+
+@pytest.fixture(scope="module")
+def opened(browser, site):
+    page = visit(browser, site / "page.html", reduced_motion="reduce")
+    page.wait_for_selector(".playground[data-state=ready]")
+    yield page
+    page.context.close()
+
+
+@pytest.fixture
+def page(opened):
+    """The page, set as when it was opened."""
+    opened.get_by_label("Network").select_option("mnist-0")
+    keep(opened, set(ALL) - {CUT})
+    return opened
+
+
+def switch(page, k):
+    return page.get_by_role("switch", name=re.compile(rf"^Direction {k}\b"))
+
+
+def keep(page, kept):
+    for k in ALL:
+        switch(page, k).set_checked(k in kept)
+
+
+def bars(page, attribute="data-recall"):
+    """Recall of each class, and accuracy, as the page draws them."""
+    return [float(bar.get_attribute(attribute)) for bar in page.locator(".playground-bar").all()]
+
+
+def confusion(page):
+    rows = page.locator(".playground-confusion tbody tr").all()
+    return np.array([[int(t) for t in r.locator("td").all_text_contents()] for r in rows])
+
+
+def agree(page, table, kept):
+    recall = np.array(bars(page)[:-1])
+    return np.abs(recall - table[row(kept)]).max() <= playground.TOLERANCE + 1e-5
+
+
+SETTINGS = [
+    ("mnist-0", set(ALL) - {CUT}),
+    ("mnist-0", set(ALL)),
+    ("mnist-0", set()),
+    ("mnist-0", {10}),
+    ("mnist-0", {1, 2, 3, 4}),
+    ("mnist-1", {2, 4, 6, 8}),
+    ("mnist-1", set(ALL) - {10}),
+    ("mnist-2", {5, 6, 7, 8, 9}),
+    ("mnist-3", {3}),
+    ("mnist-3", set(ALL) - {1, 9}),
+    ("mnist-4", {1, 9, 10}),
+    ("mnist-4", set(range(1, 8))),
+]
+
+
+@pytest.mark.parametrize(("name", "kept"), SETTINGS)
+def test_switches_give_the_recalls_of_the_library(page, published, tables, name, kept):
+    page.get_by_label("Network").select_option(name)
+    keep(page, kept)
+    table = tables[[network.name for network in published].index(name)]
+    assert agree(page, table, kept)
+    assert page.locator(".playground-rank").text_content() == str(len(kept))
+
+
+def test_all_else_on_the_page_follows_from_the_answers(page, published):
+    table = confusion(page)
+    counts = np.bincount(published[0].labels)
+    np.testing.assert_array_equal(table.sum(axis=1), counts)
+    np.testing.assert_allclose(bars(page)[:-1], np.diag(table) / counts, atol=1e-5)
+    assert bars(page)[-1] == pytest.approx(np.trace(table) / counts.sum(), abs=1e-5)
+    foot = page.locator(".playground-confusion tfoot td").all_text_contents()
+    np.testing.assert_array_equal([int(text) for text in foot], table.sum(axis=0))
+    whole = page.locator(".playground-recall tbody td:last-child").all_text_contents()
+    exact = cutoffs.recall(published[0].logits, published[0].labels)
+    np.testing.assert_allclose([float(text) for text in whole], exact, atol=0.0006)
+
+
+def count(page, fate):
+    text = page.locator(f".playground-{fate} .playground-title").text_content()
+    found = re.fullmatch(r"(?:Lost|Won): (no|[\d,]+) images?", text)
+    return 0 if found[1] == "no" else int(found[1].replace(",", ""))
+
+
+def test_changes_are_counted_and_some_are_shown(page, published):
+    gained = (
+        bars(page)[-1] - cutoffs.confusion(published[0].logits, published[0].labels).trace() / 1e4
+    )
+    lost, won = count(page, "lost"), count(page, "won")
+    assert lost > 300
+    assert (won - lost) / 1e4 == pytest.approx(gained, abs=1e-5)
+    for fate, most in {"lost": 18, "won": 6}.items():
+        shown = page.locator(f".playground-{fate} li")
+        assert shown.count() == min(most, count(page, fate))
+        caption = shown.first.locator("span").text_content().split()
+        assert caption[1] == "→" and caption[0] != caption[2]
+        words = shown.first.locator("canvas").get_attribute("aria-label")
+        assert re.fullmatch(rf"Test image \d+: read as {caption[0]}, now as {caption[2]}", words)
+    said = page.locator(".playground-lost p").last.text_content()
+    assert "18 of them are shown" in said and re.search(r"most often 8\s→\s9 \(\d+\)", said)
+
+
+def test_an_image_is_drawn_as_it_is(page, images):
+    canvas = page.locator(".playground-lost canvas").first
+    number = int(re.search(r"\d+", canvas.get_attribute("aria-label"))[0])
+    drawn = canvas.evaluate(
+        "c => [...c.getContext('2d').getImageData(0, 0, 28, 28).data].filter((_, i) => i % 4 === 0)"
+    )
+    assert np.abs(np.reshape(drawn, (28, 28)) / 255 - images[number]).max() < 0.04
+
+
+def test_nothing_changes_with_all_directions(page):
+    page.get_by_role("button", name="Keep all").click()
+    assert all(switch(page, k).is_checked() for k in ALL)
+    assert count(page, "lost") == count(page, "won") == page.locator("canvas").count() == 0
+    live = page.locator("[aria-live=polite]")
+    expect(live).to_have_text(
+        re.compile(r"^With all 10 directions, mnist-0 has an accuracy of 0\.99\d\.$")
+    )
+
+
+@pytest.mark.parametrize(
+    ("kept", "start"),
+    [
+        (set(ALL) - {CUT}, "Without direction 7, "),
+        (set(ALL) - {2, 5, 7}, "Without directions 2, 5 and 7, "),
+        ({1, 2, 3}, "With the first 3 directions, "),
+        ({2, 7}, "With directions 2 and 7 alone, "),
+        ({4}, "With direction 4 alone, "),
+        (set(), "With no direction, by its bias alone, "),
+    ],
+)
+def test_one_sentence_says_what_is_kept_and_what_is_lost(page, kept, start):
+    keep(page, kept)
+    text = page.locator("[aria-live=polite]").text_content()
+    assert text.startswith(start)
+    found = re.search(
+        r"mnist-0 has an accuracy of ([\d.]+), against 0\.99\d with the whole readout; "
+        r"the (\d) loses most, its recall goes from ([\d.]+) to ([\d.]+)\.$",
+        text,
+    )
+    recall = bars(page)
+    assert float(found[1]) == pytest.approx(recall[-1], abs=0.0006)
+    assert float(found[4]) == pytest.approx(recall[int(found[2])], abs=0.0006)
+    assert float(found[3]) > float(found[4])
+
+
+def test_works_by_keyboard(page, tables):
+    press = page.keyboard.press
+    page.get_by_label("Network").focus()
+    press("Tab")
+    expect(page.get_by_role("button", name="Keep all")).to_be_focused()
+    press("Space")
+    assert agree(page, tables[0], set(ALL))
+    press("Tab")
+    slider = page.get_by_role("slider")
+    expect(slider).to_be_focused()
+    press("ArrowLeft")
+    press("ArrowLeft")
+    assert agree(page, tables[0], set(range(1, 9)))
+    press("Home")
+    assert agree(page, tables[0], set())
+    press("End")
+    press("Tab")
+    expect(switch(page, 1)).to_be_focused()
+    outline = switch(page, 1).evaluate("e => getComputedStyle(e).outline")
+    assert "2px" in outline and "none" not in outline
+    press("Tab")
+    press("Space")
+    assert not switch(page, 2).is_checked()
+    assert agree(page, tables[0], set(ALL) - {2})
+    page.get_by_label("Network").focus()
+    press("ArrowDown")
+    assert agree(page, tables[1], set(ALL) - {2})
+
+
+def test_slider_tells_whether_the_first_directions_are_kept(page):
+    slider = page.get_by_role("slider")
+    assert slider.get_attribute("aria-valuetext") == "9, but not the first 9"
+    slider.fill("4")
+    assert slider.get_attribute("aria-valuetext") == "4"
+    assert [k for k in ALL if switch(page, k).is_checked()] == [1, 2, 3, 4]
+
+
+def test_parts_have_names_for_a_screen_reader(page, published):
+    s = svd.svd(published[0].readout).s
+    names = [f"Direction {k} singular value {s[k - 1]:.2f}" for k in ALL]
+    for k, name in zip(ALL, names, strict=True):
+        expect(switch(page, k)).to_have_accessible_name(name)
+        expect(switch(page, k)).to_have_attribute("aria-description", re.compile("highest for the"))
+    expect(page.get_by_role("group", name="Directions kept")).to_have_count(1)
+    expect(page.get_by_role("slider", name=re.compile("^Rank"))).to_have_count(1)
+    for name in ("Recall of each digit", "Images of each digit"):
+        expect(page.get_by_role("table", name=re.compile(name))).to_have_count(1)
+    table = page.locator(".playground-confusion")
+    assert table.locator("th[scope=col]").count() == table.locator("th[scope=row]").count() == 11
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_fits_a_narrow_screen(page, theme):
+    page.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
+    page.set_viewport_size({"width": 400, "height": 900})
+    sizes = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    inside = page.evaluate("""() => {
+      const box = document.querySelector(".playground").getBoundingClientRect();
+      return [...document.querySelectorAll(".playground :not(option)")].filter(e => {
+        const { left, right } = e.getBoundingClientRect();
+        return left < box.left - 0.5 || right > box.right + 0.5;
+      }).map(e => e.outerHTML.slice(0, 80));
+    }""")
+    page.set_viewport_size({"width": 1000, "height": 900})
+    assert sizes[0] <= sizes[1] == 400
+    assert inside == []
+
+
+def test_is_not_on_paper(page):
+    page.emulate_media(media="print")
+    expect(page.locator(".playground")).to_be_hidden()
+    page.emulate_media(media="screen")
+    expect(page.locator(".playground")).to_be_visible()
+
+
+def test_nothing_moves_for_those_who_ask_for_it(page):
+    style = (
+        "getComputedStyle(document.querySelector('.playground-bar'), '::before').transitionDuration"
+    )
+    page.emulate_media(reduced_motion="no-preference")
+    assert page.evaluate(style) != "0s"
+    page.emulate_media(reduced_motion="reduce")
+    assert page.evaluate(style) == "0s"
+
+
+def test_says_nothing_asks_for_nothing_and_leaves_nothing(page, site):
+    files = ("page.html", "_static/book.css", "_static/playground.css", "_static/playground.js")
+    inside = {(site / name).as_uri() for name in files}
+    assert {url for url in page.asked if not url.startswith("data:")} == inside
+    assert page.told == []
+    assert page.evaluate("Object.keys(window).filter(name => /playground/i.test(name))") == []
+    ids = page.eval_on_selector_all("[id]", "all => all.map(e => e.id)")
+    assert ids == ["fig-beside"]
+
+
+def test_without_javascript_a_sentence_leads_to_the_figure(browser, site):
+    page = visit(browser, site / "page.html", java_script_enabled=False)
+    expect(page.locator(".playground")).to_contain_text("With JavaScript")
+    expect(page.get_by_role("link", name="the static figure")).to_have_attribute(
+        "href", "#fig-beside"
+    )
+    expect(page.get_by_role("switch")).to_have_count(0)
+    page.context.close()
+
+
+def test_any_number_of_classes_and_no_images(browser, site, planted):
+    html = playground.playground([run_of(planted)], None, 3, "fig-beside")
+    (site / "planted.html").write_text(PAGE.format(html))
+    page = visit(browser, site / "planted.html")
+    page.wait_for_selector(".playground[data-state=ready]")
+    assert bars(page) == pytest.approx([1, 1, 0, 1, 1, 0.8])
+    assert (count(page, "lost"), count(page, "won")) == (12, 0)
+    assert page.locator(".playground-lost li").all_text_contents() == ["2\u00a0→\u00a00: 12"]
+    assert page.locator("canvas").count() == 0
+    page.context.close()

@@ -1,0 +1,714 @@
+"""The viewer: what its page carries, against what was given; and its use, in a real browser."""
+
+import io
+import json
+import re
+import shutil
+import zlib
+from base64 import b64decode
+
+import numpy as np
+import pytest
+from bs4 import BeautifulSoup
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from matplotlib.colors import to_rgb
+from matplotlib.image import imread
+from playwright.sync_api import expect
+from scipy import ndimage
+
+from rnnatomy.report import plots
+from rnnatomy.report.widgets import viewer
+from rnnatomy.store import checkout
+
+STATIC = checkout.root() / "book" / "_static"
+MOST_BYTES = 600_000  # of a page with its script and style
+GROUPS = ("circles", "ellipses", "tall ones")
+SPLIT = 10
+
+
+def orbit(group, number, frames=40):
+    """A turn from near the middle onto a tilted circle or ellipse."""
+    angle = 0.2 * np.arange(frames) + 3 * number
+    grown = 1 - np.exp(-np.arange(frames) / 5)
+    x = (1 + 0.4 * group) * np.cos(angle)
+    turning = np.stack([x, np.sin(angle), group - 1 + 0.3 * x], 1)
+    points = turning * grown[:, None] + np.array([5, 0, 0.1 * number])
+    return viewer.Curve(f"orbit {group}.{number}", group, points, SPLIT)
+
+
+def walker(frames=40):
+    """Joints of a figure that goes along the third axis, 10 high, with one arm."""
+    upright = np.array([[0, 4, 0], [0, 10, 0], [2, 8, 0], [1, 0, 0]], float)
+    joints = np.repeat(upright[None], frames, axis=0)
+    joints[:, :, 2] += 0.7 * np.arange(frames)[:, None]
+    joints[:, 3, 2] += 2 * np.sin(np.arange(frames))
+    return viewer.Figure(joints, np.array([-1, 0, 1, 0]))
+
+
+CURVES = [orbit(group, number) for group in range(3) for number in range(2)]
+PLAYED = [orbit(0, 0), orbit(1, 0, 30), orbit(2, 0)]
+FIGURES = [walker(), walker(30), None]
+
+
+# --- What a page carries ----------------------------------------------------------------------
+
+
+def decode(data, shapes):
+    """Undo ``viewer.encode`` without any of its code."""
+    numbers = np.frombuffer(data, np.uint8).astype(np.int64)
+    assert len(numbers) == 2 * sum(frames * columns for frames, columns in shapes)
+    for frames, columns in shapes:
+        size = frames * columns
+        folded = numbers[:size] + 256 * numbers[size : 2 * size]
+        second = np.where(folded % 2, -(folded + 1) // 2, folded // 2).reshape(columns, frames)
+        yield second.cumsum(axis=1).cumsum(axis=1).T % 65536
+        numbers = numbers[2 * size :]
+
+
+def unpack(html):
+    """Return the facts, the points of each curve, and the joints of each figure."""
+    page = BeautifulSoup(html, "html.parser")
+    facts = json.loads(page.select_one(".viewer-facts").string)
+    data = zlib.decompress(b64decode(page.select_one(".viewer-data").string), -15)
+    curves, figures = facts["curves"], facts["figures"]
+    lengths = [curves[figure["curve"]]["frames"] for figure in figures]
+    shapes = [(curve["frames"], 3) for curve in curves] + [
+        (frames, 3 * len(figure["parents"]))
+        for frames, figure in zip(lengths, figures, strict=True)
+    ]
+    levels = list(decode(data, shapes))
+    points = [placed(facts["points"], one) for one in levels[: len(curves)]]
+    joints = []
+    for figure, one in zip(figures, levels[len(curves) :], strict=True):
+        moves = one.reshape(len(one), -1, 3)
+        for joint, parent in enumerate(figure["parents"]):
+            if parent >= 0:
+                moves[:, joint] = (moves[:, joint] + moves[:, parent]) % 65536
+        joints.append(placed(figure, moves))
+    return facts, points, joints
+
+
+def placed(scale, levels):
+    return np.array(scale["low"]) + scale["step"] * levels
+
+
+@given(hnp.arrays(np.uint16, st.tuples(st.integers(1, 9), st.integers(1, 4))))
+def test_levels_are_restored_whatever_they_are(levels):
+    (found,) = decode(viewer.encode([levels]), [levels.shape])
+    np.testing.assert_array_equal(found, levels)
+
+
+@given(hnp.arrays(np.float64, (5, 4, 3), elements=st.floats(-1e6, 1e6, allow_subnormal=False)))
+def test_packing_errs_by_half_a_step_of_the_widest_extent(values):
+    packed = viewer.pack(values)
+    widest = np.ptp(values, axis=(0, 1)).max()
+    assert packed.step == pytest.approx(widest / 65535 or 1)
+    restored = packed.low + packed.step * packed.levels
+    np.testing.assert_allclose(restored, values, rtol=0, atol=packed.step * (0.5 + 1e-6))
+
+
+@pytest.fixture(scope="module")
+def html():
+    return viewer.viewer(CURVES, GROUPS, figure="fig-beside")
+
+
+@pytest.fixture(scope="module")
+def player():
+    return viewer.viewer(PLAYED, GROUPS, ("x", "y", "z"), FIGURES, figure="fig-beside", rate=60.0)
+
+
+def test_a_page_carries_the_curves(html):
+    facts, points, joints = unpack(html)
+    step = max(np.ptp([p[i] for c in CURVES for p in c.points]) for i in range(3)) / 65535
+    for curve, told, found in zip(CURVES, facts["curves"], points, strict=True):
+        assert (told["name"], told["group"]) == (curve.name, curve.group)
+        assert (told["split"], told["frames"]) == (SPLIT, len(curve.points))
+        np.testing.assert_allclose(found, curve.points, rtol=0, atol=0.5001 * step)
+    assert joints == [] and facts["axes"] == ["mode 1", "mode 2", "mode 3"]
+    assert [group["name"] for group in facts["groups"]] == list(GROUPS)
+    assert [group["colour"] for group in facts["groups"]] == list(plots.DIGIT_COLOURS[:3])
+    assert [group["marker"] for group in facts["groups"]] == list(plots.DIGIT_MARKERS[:3])
+
+
+def test_a_page_carries_the_stick_figures(player):
+    facts, _, joints = unpack(player)
+    assert [figure["curve"] for figure in facts["figures"]] == [0, 1]
+    for figure, told, found in zip(FIGURES, facts["figures"], joints, strict=False):
+        step = np.ptp(figure.joints, axis=(0, 1)).max() / 65535
+        assert told["parents"] == figure.parents.tolist()
+        np.testing.assert_allclose(found, figure.joints, rtol=0, atol=0.5001 * step)
+
+
+def motion(rng, frames, joints):
+    """Smooth motion with noise of a thousandth of its size: harder to pack than recordings."""
+    speed = rng.normal(size=(frames, joints, 3)).cumsum(axis=0)
+    smooth = ndimage.gaussian_filter1d(speed, 5, axis=0)
+    return smooth + 1e-3 * np.ptp(smooth) * rng.normal(size=smooth.shape) / 2
+
+
+def test_a_large_page_is_small_enough_and_a_larger_one_is_refused():
+    rng = np.random.default_rng(0)
+    parents = np.maximum(np.arange(38) - 3, -1)
+    played = [viewer.Curve(f"played {i}", i, motion(rng, 300, 1)[:, 0], 100) for i in range(8)]
+    others = [viewer.Curve(f"other {i}", i % 8, motion(rng, 75, 1)[:, 0], 25) for i in range(60)]
+    bodies = [viewer.Figure(motion(rng, 300, 38), parents) for _ in played]
+    curves, groups = played + others, list("abcdefgh")
+    large = viewer.viewer(curves, groups, figures=bodies + [None] * 60, figure="fig")
+    files = [STATIC / name for name in ("viewer.js", "viewer.css")]
+    around = sum(path.stat().st_size for path in files)
+    assert len(large.encode()) + around <= MOST_BYTES >= viewer.MOST_BYTES + around
+    noise = [viewer.Figure(rng.normal(size=(300, 38, 3)), parents) for _ in played]
+    with pytest.raises(ValueError, match=r"takes \d{6} bytes, at most 550000 are allowed: give"):
+        viewer.viewer(curves, groups, figures=noise + [None] * 60, figure="fig")
+
+
+def test_the_same_curves_give_the_same_page(html):
+    assert html == viewer.viewer(CURVES, GROUPS, figure="fig-beside")
+
+
+def test_names_cannot_end_the_script():
+    bad = "</script><b>"
+    page = viewer.viewer([CURVES[0]._replace(name=bad)], [bad], (bad,) * 3, figure='"><b>')
+    assert "<b>" not in page
+    assert unpack(page)[0]["curves"][0]["name"] == bad
+
+
+def test_points_that_are_all_equal_and_points_of_single_precision_are_allowed():
+    still = viewer.Curve("still", 0, np.full((3, 3), 2, np.float32), 0)
+    _, points, _ = unpack(viewer.viewer([still], ["one"], figure="fig"))
+    np.testing.assert_array_equal(points[0], still.points)
+
+
+def test_shows_the_page_and_says_in_words_what_it_is(html, monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda data, raw: shown.append(data))
+    viewer.show(CURVES, GROUPS, figure="fig-beside")
+    assert shown[0]["text/html"] == html
+    assert "6 trajectories in three dimensions" in shown[0]["text/plain"]
+
+
+ONE, BODY = CURVES[0], walker()
+BAD = {
+    "no curve": (([], GROUPS), "no curve is given"),
+    "no group": (([ONE], []), "0 groups are named: name 1 to 10"),
+    "eleven groups": (([ONE], list("abcdefghijk")), "11 groups are named"),
+    "group without a name": (([ONE._replace(group=3)], GROUPS), "group 3 has no name, give 0 to 2"),
+    "negative group": (([ONE._replace(group=-1)], GROUPS), "group -1"),
+    "flat points": (
+        ([ONE._replace(points=ONE.points[:, :2])], GROUPS),
+        r"has shape \(40, 2\): give \(time, 3\)",
+    ),
+    "one frame": (([ONE._replace(points=ONE.points[:1])], GROUPS), "has 1 frames: give at least 2"),
+    "NaN": (([ONE._replace(points=ONE.points * np.nan)], GROUPS), "'orbit 0.0' holds NaN"),
+    "split too late": (([ONE._replace(split=41)], GROUPS), "split is 41, give 0 to 40"),
+    "negative split": (([ONE._replace(split=-1)], GROUPS), "split is -1"),
+    "a name twice": (([ONE, ONE], GROUPS), "two curves are called 'orbit 0.0'"),
+    "two axes": (([ONE], GROUPS, ("x", "y")), "2 axes are named: name three"),
+    "missing figure": (
+        ([ONE], GROUPS, viewer.AXES, [BODY, None]),
+        "there are 2 figures, and curves: 1; give",
+    ),
+    "only missing figures": (([ONE], GROUPS, viewer.AXES, [None]), "holds no stick figure"),
+    "shorter figure": (
+        ([ONE], GROUPS, viewer.AXES, [BODY._replace(joints=BODY.joints[1:])]),
+        "the figure of 'orbit 0.0' has 39 frames: give 40, as its curve",
+    ),
+    "flat figure": (
+        ([ONE], GROUPS, viewer.AXES, [BODY._replace(joints=BODY.joints[:, :, :2])]),
+        r"has shape \(40, 4, 2\): give \(time, joint, 3\)",
+    ),
+    "NaN in a figure": (
+        ([ONE], GROUPS, viewer.AXES, [BODY._replace(joints=BODY.joints * np.nan)]),
+        "the figure of 'orbit 0.0' holds NaN",
+    ),
+    "missing parent": (
+        ([ONE], GROUPS, viewer.AXES, [BODY._replace(parents=BODY.parents[1:])]),
+        r"4 joints and parents of shape \(3,\)",
+    ),
+    "later parent": (
+        ([ONE], GROUPS, viewer.AXES, [BODY._replace(parents=BODY.parents[::-1])]),
+        r"parents \[0, 1, 0, -1\] are no tree",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_refused_in_one_sentence(case, as_users):
+    arguments, message = BAD[case]
+    with pytest.raises(ValueError, match=message) as raised:
+        viewer.viewer(*arguments, figure="fig")
+    assert re.fullmatch(r"[^\n]+[^.]\.", str(raised.value))
+
+
+@pytest.mark.parametrize("rate", [0, -1, np.inf, np.nan])
+def test_a_rate_is_above_zero(rate):
+    with pytest.raises(ValueError, match="give frames per second, above 0"):
+        viewer.viewer([ONE], GROUPS, figure="fig", rate=float(rate))
+
+
+# --- In the browser ---------------------------------------------------------------------------
+
+PAGE = """<!DOCTYPE html><html lang="en" data-theme="light"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width"><title>page</title>
+<link rel="icon" href="data:,"><link rel="stylesheet" href="_static/book.css">
+<link rel="stylesheet" href="_static/viewer.css"><script src="_static/viewer.js"></script>
+</head><body><p id="fig-beside">A figure.</p><main class="bd-article">{}</main>
+<div style="height: 2000px"></div></body></html>"""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory, html, player):
+    folder = tmp_path_factory.mktemp("site")
+    (folder / "_static").mkdir()
+    for name in ("book.css", "viewer.css", "viewer.js"):
+        shutil.copy(STATIC / name, folder / "_static")
+    (folder / "page.html").write_text(PAGE.format(html))
+    (folder / "player.html").write_text(PAGE.format(player))
+    return folder
+
+
+def visit(browser, path, **options):
+    context = browser.new_context(viewport={"width": 1000, "height": 900}, **options)
+    page = context.new_page()
+    page.told, page.asked = [], []
+    page.on("console", lambda message: page.told.append(message.text))
+    page.on("pageerror", lambda error: page.told.append(str(error)))
+    page.on("request", lambda request: page.asked.append(request.url))
+    page.goto(path.as_uri())
+    if options.get("java_script_enabled", True):
+        page.wait_for_selector(".viewer[data-state=ready]")
+    return page
+
+
+@pytest.fixture(scope="module")
+def opened(browser, site):
+    page = visit(browser, site / "page.html")
+    yield page
+    page.context.close()
+
+
+@pytest.fixture(scope="module")
+def opened_player(browser, site):
+    page = visit(browser, site / "player.html", reduced_motion="reduce", device_scale_factor=2)
+    yield page
+    page.context.close()
+
+
+def settle(page):
+    """Set the page as when it was opened."""
+    page.evaluate("document.documentElement.dataset.theme = 'light'; scrollTo(0, 0)")
+    page.get_by_role("button", name="Reset view").click()
+    for box in page.get_by_role("checkbox").all():
+        box.set_checked(True)
+    page.get_by_label("Sequence").select_option(index=0)
+    return page
+
+
+@pytest.fixture
+def page(opened):
+    return settle(opened)
+
+
+@pytest.fixture
+def played(opened_player):
+    return settle(opened_player)
+
+
+def space(page):
+    return page.locator("canvas.viewer-space")
+
+
+def view(page):
+    return json.loads(space(page).get_attribute("data-view"))
+
+
+def slide(page, frame):
+    page.get_by_role("slider", name="Frame").fill(str(frame))
+
+
+def frame_of(page):
+    return int(page.get_by_role("slider", name="Frame").input_value())
+
+
+def pixels(canvas):
+    data = canvas.evaluate("canvas => canvas.toDataURL()")
+    image = imread(io.BytesIO(b64decode(data.partition(",")[2])))
+    return np.rint(image * 255).astype(int)
+
+
+def has_colour(image, colour):
+    wanted = [round(255 * part) for part in to_rgb(colour)] + [255]
+    return (image == wanted).all(axis=2)
+
+
+def seen(page, points, point):
+    """Project a point: turn it back by azimuth and elevation, and look along the first axis."""
+    told = view(page)
+    low, high = points.min(axis=0), points.max(axis=0)
+    q = (point - (low + high) / 2) / (np.linalg.norm(high - low) / 2)
+    a, e = np.radians([told["azimuth"], told["elevation"]])
+    about_third = np.array([[np.cos(a), np.sin(a), 0], [-np.sin(a), np.cos(a), 0], [0, 0, 1]])
+    about_second = np.array([[np.cos(e), 0, np.sin(e)], [0, 1, 0], [-np.sin(e), 0, np.cos(e)]])
+    toward, right, up = about_second @ about_third @ q
+    size = told["k"] * told["zoom"] / (1 - toward / 5)
+    return np.array([told["width"] / 2 + size * right, told["height"] / 2 - size * up])
+
+
+def moving_sign(page, group, fineness):
+    """Find the middle of the largest patch in the group's own colour, in CSS pixels."""
+    found = has_colour(pixels(space(page)), plots.DIGIT_COLOURS[group])
+    patches, _ = ndimage.label(ndimage.binary_erosion(found, iterations=2 * fineness))
+    largest = np.bincount(patches.flat)[1:].argmax() + 1
+    row, column = ndimage.center_of_mass(patches == largest)
+    return (np.array([column, row]) + 0.5) / fineness
+
+
+VIEWS = [[], ["ArrowRight"] * 5 + ["ArrowUp"] * 3, ["ArrowDown"] * 20, ["ArrowUp"] * 9 + ["+"] * 2]
+
+
+@pytest.mark.parametrize("keys", VIEWS)
+@pytest.mark.parametrize(("choice", "frame"), [("orbit 0.0", 3), ("orbit 1.1", 17)])
+def test_a_point_is_where_numpy_projects_it(page, keys, choice, frame):
+    page.get_by_label("Sequence").select_option(label=choice)
+    slide(page, frame)
+    space(page).focus()
+    for key in keys:
+        page.keyboard.press(key)
+    curve = next(curve for curve in CURVES if curve.name == choice)
+    expected = seen(page, np.concatenate([c.points for c in CURVES]), curve.points[frame - 1])
+    assert np.abs(moving_sign(page, curve.group, 1) - expected).max() < 1
+
+
+def test_a_point_is_in_its_place_on_a_fine_screen_too(played):
+    slide(played, 30)
+    expected = seen(played, np.concatenate([c.points for c in PLAYED]), PLAYED[0].points[29])
+    assert np.abs(moving_sign(played, 0, 2) - expected).max() < 1
+    assert len(pixels(space(played))) == 2 * view(played)["height"]
+
+
+def test_turns_by_dragging(page):
+    box = space(page).bounding_box()
+    x, y = box["x"] + 300, box["y"] + 200
+    before = pixels(space(page))
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 40, y + 20, steps=4)
+    page.mouse.up()
+    page.mouse.move(x, y)
+    told = view(page)
+    assert (told["azimuth"], told["elevation"]) == (-80, 40)
+    assert (before != pixels(space(page))).any()
+
+
+@pytest.mark.parametrize("is_sideways", [True, False])
+def test_a_finger_turns_sideways_and_scrolls_the_page_up_and_down(browser, site, is_sideways):
+    page = visit(browser, site / "page.html", has_touch=True)
+    finger, start = page.context.new_cdp_session(page), view(page)
+    for step in range(8):
+        x, y = (10 * step, 0) if is_sideways else (0, -10 * step)
+        place = [{"x": 300 + x, "y": 400 + y}]
+        kind = "touchMove" if step else "touchStart"
+        finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": place})
+        page.wait_for_timeout(20)
+    finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    if is_sideways:
+        assert view(page)["azimuth"] < start["azimuth"] - 20 and page.evaluate("scrollY") == 0
+    else:
+        page.wait_for_function("scrollY > 30")
+        assert view(page) == start
+    page.context.close()
+
+
+def test_the_wheel_is_left_to_the_page(page):
+    before = view(page)
+    space(page).hover()
+    page.mouse.wheel(0, 300)
+    page.wait_for_function("scrollY > 0")
+    assert view(page) == before
+
+
+def test_turns_and_zooms_by_keyboard(page):
+    page.get_by_role("checkbox").last.focus()
+    page.keyboard.press("Tab")
+    expect(space(page)).to_be_focused()
+    outline = space(page).evaluate("e => getComputedStyle(e).outline")
+    assert "2px" in outline and "none" not in outline
+    start = view(page)
+    for key in ("ArrowLeft", "ArrowLeft", "ArrowUp", "+"):
+        page.keyboard.press(key)
+    told = view(page)
+    assert (told["azimuth"], told["elevation"], told["zoom"]) == (-50, 25, 1.25)
+    page.keyboard.press("Control+ArrowLeft")
+    assert view(page) == told
+    for _ in range(30):
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("-")
+    assert (view(page)["elevation"], view(page)["zoom"]) == (90, 0.5)
+    page.keyboard.press("Home")
+    assert view(page) == start
+    assert page.evaluate("scrollY") == 0
+
+
+def test_zooms_by_buttons(page):
+    page.get_by_role("button", name="Zoom in").click()
+    assert view(page)["zoom"] == 1.25
+    page.get_by_role("button", name="Zoom out").click()
+    assert view(page)["zoom"] == 1
+    page.get_by_role("button", name="Zoom out").click()
+    page.get_by_role("button", name="Reset view").click()
+    assert view(page)["zoom"] == 1
+
+
+@pytest.mark.parametrize(("name", "rate"), [("page", 25), ("player", 60)])
+def test_plays_when_asked_and_not_before_and_at_the_rate_that_it_states(browser, site, name, rate):
+    page = visit(browser, site / f"{name}.html")
+    expect(page.locator(".viewer-note")).to_contain_text(f"Plays {rate} frames a second.")
+    page.clock.install(time=0)
+    page.clock.pause_at(60_000)
+    page.clock.run_for(1000)
+    assert frame_of(page) == 1
+    page.get_by_role("button", name="Play").click()
+    page.clock.run_for(400)
+    assert frame_of(page) == pytest.approx(1 + 0.4 * rate, abs=2)
+    page.context.close()
+
+
+def test_plays_pauses_and_stops_at_the_end(page):
+    said = page.locator("[aria-live=polite]")
+    said.evaluate("""element => {
+      window.said = [];
+      const listen = () => said.push(element.textContent);
+      new MutationObserver(listen).observe(element, { childList: true });
+    }""")
+    page.get_by_role("button", name="Play").click()
+    page.wait_for_function("document.querySelector('.viewer input[type=range]').value > 4")
+    page.get_by_role("button", name="Pause").click()
+    frame = frame_of(page)
+    expect(said).to_have_text(re.compile(rf"^All trajectories: frame {frame} of 40, "))
+    page.wait_for_timeout(150)
+    assert frame_of(page) == frame
+    slide(page, 38)
+    space(page).focus()
+    page.keyboard.press("Space")
+    expect(said).to_have_text("All trajectories: frame 40 of 40, decoder.")
+    expect(page.get_by_role("button", name="Play")).to_be_visible()
+    assert len(page.evaluate("said")) == 5
+    page.get_by_role("button", name="Play").click()
+    page.wait_for_function("document.querySelector('.viewer input[type=range]').value < 20")
+    page.get_by_role("button", name="Pause").click()
+
+
+@pytest.mark.parametrize(("frame", "phase"), [(1, "encoder"), (10, "encoder"), (11, "decoder")])
+def test_slider_chooses_the_frame_and_tells_whose_it_is(page, frame, phase):
+    slide(page, frame)
+    slider = page.get_by_role("slider", name="Frame")
+    assert slider.get_attribute("aria-valuetext") == f"{frame} of 40, {phase}"
+    expect(page.locator(".viewer-frame")).to_have_text(f"{frame} of 40, {phase}")
+    expect(page.locator("[aria-live=polite]")).to_have_text(
+        f"All trajectories: frame {frame} of 40, {phase}."
+    )
+
+
+def test_a_group_can_be_hidden(page):
+    slide(page, 20)
+    colours = plots.DIGIT_COLOURS[:3]
+    assert all(has_colour(pixels(space(page)), colour).any() for colour in colours)
+    page.get_by_role("checkbox", name="ellipses").uncheck()
+    image = pixels(space(page))
+    assert [has_colour(image, colour).any() for colour in colours] == [True, False, True]
+
+
+def test_follows_the_theme(page):
+    light, dark = "#1d2630", "#dfe5ea"  # text
+    assert has_colour(pixels(space(page)), light).any()
+    page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    page.wait_for_timeout(50)
+    image = pixels(space(page))
+    assert has_colour(image, dark).any() and not has_colour(image, light).any()
+
+
+def test_one_trajectory_can_be_chosen_among_all(page):
+    menu = page.get_by_label("Sequence")
+    names = ["All trajectories"] + [curve.name for curve in CURVES]
+    assert menu.locator("option").all_text_contents() == names
+    menu.select_option(label="orbit 2.1")
+    expect(page.locator("[aria-live=polite]")).to_have_text("orbit 2.1: frame 1 of 40, encoder.")
+    image = pixels(space(page))
+    assert [has_colour(image, colour).any() for colour in plots.DIGIT_COLOURS[:2]] == [False, False]
+
+
+# the stick figure
+
+
+def body(page):
+    return page.locator("canvas.viewer-figure")
+
+
+def test_the_stick_figure_moves_in_step_with_its_curve(played):
+    menu = played.get_by_label("Sequence")
+    assert menu.locator("option").all_text_contents() == ["orbit 0.0", "orbit 1.0"]
+    first = pixels(body(played))
+    slide(played, 12)
+    assert (pixels(body(played)) != first).any()
+    menu.select_option(label="orbit 1.0")
+    expect(played.locator(".viewer-frame")).to_have_text("1 of 30, encoder")
+    expect(body(played)).to_have_accessible_name("Stick figure of orbit 1.0")
+
+
+def test_the_stick_figure_stands_upright_on_the_ground(played):
+    drawn = pixels(body(played))[:, :, 3] > 128
+    rows = drawn.sum(axis=1)
+    ground = rows.argmax()
+    assert rows[ground] == drawn.shape[1]  # a line from side to side
+    head = np.flatnonzero(rows)[0]
+    tall = ground - head
+    assert tall > 0.8 * len(rows)
+    arm, leg = (rows[head + int(share * tall)] for share in (0.13, 0.5))
+    assert arm > 1.5 * leg
+    columns = np.flatnonzero(drawn[head : head + tall // 2].any(axis=0))
+    assert abs(columns.mean() / drawn.shape[1] - 0.5) < 0.2  # it walks and yet stays in the middle
+
+
+def test_the_stick_figure_is_beside_the_space_and_below_it_on_a_phone(played):
+    def boxes():
+        return [canvas.bounding_box() for canvas in (space(played), body(played))]
+
+    one, other = boxes()
+    assert other["x"] > one["x"] + one["width"] and other["y"] == one["y"]
+    played.set_viewport_size({"width": 400, "height": 900})
+    one, other = boxes()
+    played.set_viewport_size({"width": 1000, "height": 900})
+    assert other["x"] == one["x"] and other["y"] > one["y"] + one["height"]
+
+
+# the page around
+
+
+def test_parts_have_names_for_a_screen_reader(page, played):
+    for one in (page, played):
+        for role, names in {
+            "button": ("Play", "Zoom in", "Zoom out", "Reset view"),
+            "checkbox": GROUPS,
+            "slider": ("Frame",),
+            "combobox": ("Sequence",),
+            "group": ("Shown", "View"),
+        }.items():
+            assert one.get_by_role(role).count() == len(names)
+            for name in names:
+                expect(one.get_by_role(role, name=name, exact=True)).to_have_count(1)
+        expect(space(one)).to_have_attribute("aria-description", re.compile("arrow keys turn"))
+    expect(space(page)).to_have_accessible_name("Trajectories over mode 1, mode 2 and mode 3")
+    expect(page.get_by_role("link", name="the static figure")).to_have_attribute(
+        "href", "#fig-beside"
+    )
+    note = page.locator(".viewer-note")
+    expect(note).to_contain_text("thin and dashed: encoder; open diamond: hand-over")
+    along = np.concatenate([curve.points[:, 0] for curve in CURVES])
+    expect(note).to_contain_text(f"mode 1 from {along.min():.1f} to {along.max():.1f},")
+
+
+@pytest.mark.parametrize("width", [1000, 700, 400])
+@pytest.mark.parametrize("which", ["page", "played"])
+def test_fits_the_screen(which, width, request):
+    page = request.getfixturevalue(which)
+    page.set_viewport_size({"width": width, "height": 900})
+    sizes = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    inside = page.evaluate("""() => {
+      const box = document.querySelector(".viewer-body").getBoundingClientRect();
+      return [...document.querySelectorAll(".viewer-body :not(option)")].filter(e => {
+        const { left, right } = e.getBoundingClientRect();
+        return (left < box.left - 0.5 || right > box.right + 0.5) && !e.closest(".viewer-unseen");
+      }).map(e => e.outerHTML.slice(0, 80));
+    }""")
+    page.wait_for_function(
+        "JSON.parse(document.querySelector('.viewer-space').dataset.view).width"
+        " === document.querySelector('.viewer-space').clientWidth"
+    )
+    page.set_viewport_size({"width": 1000, "height": 900})
+    assert sizes[0] <= sizes[1] == width
+    assert inside == []
+
+
+def test_paper_has_a_sentence_that_leads_to_the_static_figure(page):
+    sentence = page.locator(".viewer-without")
+    expect(sentence).to_be_hidden()
+    page.emulate_media(media="print")
+    expect(page.locator(".viewer-body")).to_be_hidden()
+    expect(sentence).to_contain_text("see the static figure")
+    page.emulate_media(media="screen")
+    expect(page.locator(".viewer-body")).to_be_visible()
+
+
+def test_says_nothing_asks_for_nothing_and_leaves_nothing(page, site):
+    files = ("page.html", "_static/book.css", "_static/viewer.css", "_static/viewer.js")
+    inside = {(site / name).as_uri() for name in files}
+    assert {url for url in page.asked if not url.startswith("data:")} == inside
+    assert page.told == []
+    assert page.evaluate("Object.keys(window).filter(name => /viewer/i.test(name))") == []
+    ids = page.eval_on_selector_all("[id]", "all => all.map(e => e.id)")
+    assert ids == ["fig-beside"]
+
+
+def test_the_player_says_nothing_either(played):
+    assert played.told == []
+
+
+def test_without_javascript_a_sentence_leads_to_the_figure(browser, site):
+    page = visit(browser, site / "page.html", java_script_enabled=False)
+    expect(page.locator(".viewer")).to_contain_text("with JavaScript")
+    expect(page.get_by_role("link", name="the static figure")).to_have_attribute(
+        "href", "#fig-beside"
+    )
+    expect(page.get_by_role("button")).to_have_count(0)
+    page.context.close()
+
+
+def test_one_curve_without_an_encoder_is_not_said_to_have_one(browser, site):
+    lone = viewer.viewer([ONE._replace(split=0)], GROUPS, figure="fig-beside")
+    (site / "lone.html").write_text(PAGE.format(lone))
+    page = visit(browser, site / "lone.html")
+    expect(page.locator(".viewer-frame")).to_have_text("1 of 40")
+    expect(page.locator(".viewer-note")).not_to_contain_text("encoder")
+    expect(page.get_by_label("Sequence").locator("option")).to_have_text(["orbit 0.0"])
+    page.context.close()
+
+
+def test_start_and_hand_over_are_marked_and_only_the_encoder_is_dashed(browser, site):
+    angle = np.linspace(0, 5, 40)
+    arc = viewer.Curve("arc", 0, np.stack([np.cos(angle), np.sin(angle), 0 * angle], axis=1), 20)
+    (site / "arc.html").write_text(PAGE.format(viewer.viewer([arc], ["arcs"], figure="fig-beside")))
+    page = visit(browser, site / "arc.html")
+    slide(page, 38)
+    image = pixels(space(page))
+
+    def is_drawn(place):
+        column, row = np.floor(place).astype(int)
+        return image[row, column, 3] > 0 and (image[row, column, :3] < 250).any()
+
+    places = np.array([seen(page, arc.points, point) for point in arc.points])
+    steps = np.diff(places, axis=0)
+    across = steps[:, ::-1] / np.linalg.norm(steps, axis=1)[:, None] * [1, -1]
+    for mark in (0, 19):  # open, on the line
+        assert not is_drawn(places[mark])
+        assert is_drawn(places[mark] + 3 * across[mark])
+    shares = np.linspace(0, 1, 12, endpoint=False)[:, None]
+    encoder, decoder = (
+        [is_drawn(place) for k in frames for place in places[k] + shares * steps[k]]
+        for frames in (range(2, 18), range(21, 34))
+    )
+    assert 0.2 < np.mean(encoder) < 0.8 and all(decoder)
+    page.context.close()
+
+
+def test_every_marker_has_a_sign_of_its_own(browser, site):
+    groups = [f"group {number}" for number in range(10)]
+    curves = [ONE._replace(name=group, group=at) for at, group in enumerate(groups)]
+    (site / "ten.html").write_text(PAGE.format(viewer.viewer(curves, groups, figure="fig-beside")))
+    page = visit(browser, site / "ten.html")
+    shapes = page.eval_on_selector_all(".viewer-sign path", "all => all.map(e => e.outerHTML)")
+    paths = {re.search(r' d="([^"]+)"', shape)[1] for shape in shapes}
+    assert len(paths) == len(shapes) == 10 and "undefined" not in paths
+    assert page.told == []
+    page.context.close()

@@ -1,0 +1,169 @@
+import numpy as np
+import pytest
+from flax import nnx
+
+from rnnatomy.analysis import gates, svd
+from rnnatomy.data import datasets
+from rnnatomy.networks import access, models, runs, vae
+from rnnatomy.store import checkout, results
+from rnnatomy.studies import autoencoder, strokes
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def inputs(rng):
+    return (rng.random((7, 5, 4)) < 0.4).astype(np.float32)
+
+
+@pytest.fixture
+def run(rng):
+    """An autoencoder of 6 units whose recurrent matrix of g has a single direction."""
+    model = models.VAE(5, 4, 6, 3, rngs=nnx.Rngs(0))
+    parameters = access.flatten(model)
+    found = runs.Run("a", "VAE", parameters, {}, {"seed": 0, "frames": 5})
+    changed = {
+        k: 3 * rng.normal(size=m.shape)
+        for k, m in access.matrices(runs.restore(found), "decoder").items()
+    }
+    changed["recurrent g"] = np.outer(rng.normal(size=6), rng.normal(size=6))
+    return restore.with_matrices(found, changed, "decoder")
+
+
+def by_hand(run, latent):
+    """What the decoder draws, in plain NumPy."""
+    p, cell = run.parameters, access.matrices(runs.restore(run), "decoder")
+    biases = np.split(p["decoder.dense_h.bias"], 4)
+    c, h = np.split(latent @ p["start.kernel"] + p["start.bias"], 2, axis=1)
+    h = np.tanh(h)
+    rows = []
+    for _ in range(5):
+        i, f, g, o = (
+            latent @ cell[f"input {a}"].T + h @ cell[f"recurrent {a}"].T + b
+            for a, b in zip("ifgo", biases, strict=True)
+        )
+        c = c / (1 + np.exp(-f)) + np.tanh(g) / (1 + np.exp(-i))
+        h = np.tanh(c) / (1 + np.exp(-o))
+        rows.append(h @ p["readout.kernel"] + p["readout.bias"])
+    return np.stack(rows, axis=1)
+
+
+def cost(logits, x):
+    return (np.logaddexp(0, logits) - x * logits).sum(axis=(1, 2))
+
+
+def test_what_is_measured_is_what_a_decoder_draws_without_a_direction(run, inputs):
+    found = strokes.measure_decoder(run, inputs, np.random.default_rng(0))
+    latent = np.asarray(vae.posterior(runs.restore(run), inputs).mean, float)
+    whole = by_hand(run, latent)
+    assert found["whole"] == pytest.approx(cost(whole, inputs).mean(), rel=1e-4)
+    matrices = access.matrices(runs.restore(run), "decoder")
+    for name, number in (("input o", 2), ("recurrent f", 1), ("recurrent g", 1)):
+        left = svd.compose(svd.without(svd.svd(matrices[name]), number))
+        changed = restore.with_matrices(run, matrices | {name: left}, "decoder")
+        logits, place = by_hand(changed, latent), (gates.MATRICES.index(name), number - 1)
+        more = (cost(logits, inputs) - cost(whole, inputs)).mean()
+        assert found["cost"][place] == pytest.approx(more, rel=1e-3, abs=1e-4)
+        before, after = (1 / (1 + np.exp(-z)) for z in (whole, logits))
+        ratio = after.sum(axis=(1, 2)) / before.sum(axis=(1, 2))
+        assert found["ink"][place] == pytest.approx(np.median(ratio), rel=1e-4)
+        assert found["fainter"][place] == pytest.approx((ratio < 1).mean())
+        ratio = strokes.height(after) / strokes.height(before)
+        assert found["height"][place] == pytest.approx(np.median(ratio), rel=1e-4)
+        assert found["shorter"][place] == pytest.approx((ratio < 1).mean())
+
+
+def test_a_direction_that_is_not_there_costs_nothing(run, inputs):
+    """Planted: recurrent g has one direction, so that without it nothing of the matrix is left."""
+    found = strokes.measure_decoder(run, inputs, np.random.default_rng(0), ["recurrent g"])
+    np.testing.assert_allclose(found["share"][0], [1, 0, 0, 0], atol=1e-6)
+    for key, whole in (("cost", 0), ("random_cost", 0), ("ink", 1), ("height", 1)):
+        np.testing.assert_allclose(found[key][0, 1:], whole, atol=1e-4)
+    assert abs(found["cost"][0, 0]) > 0.01
+    # all energy is lost: no direction is left to choose
+    assert found["random_cost"][0, 0] == pytest.approx(found["cost"][0, 0], abs=1e-4)
+
+
+def test_height_and_ink_of_drawings_that_are_known():
+    images = np.zeros((4, 9, 6))
+    images[0, 2:7, 3] = 1  # a bar of five rows
+    images[1, [0, 8], 1] = 0.5  # two points, eight rows apart
+    images[2, 4] = 1  # one row
+    assert strokes.ink(images).tolist() == [5, 1, 6, 0]
+    np.testing.assert_allclose(strokes.height(images), [np.sqrt(2), 4, 0, 0], atol=1e-9)
+
+
+def test_the_study_has_a_row_for_each_network(tmp_path, monkeypatch, small):
+    def made(names, networks, *_):
+        given = {}
+        for name in names:
+            given[name] = []
+            for seed in range(networks):
+                model = models.VAE(8, 8, 5, 2, rngs=nnx.Rngs(seed))
+                parameters = access.flatten(model)
+                told = {"seed": seed, "frames": 8, "wall_seconds": 1.5}
+                given[name].append(runs.Run(f"{name}-{seed}", "VAE", parameters, {}, told))
+        return given
+
+    monkeypatch.setattr(checkout, "ROOT", tmp_path)
+    monkeypatch.setattr(datasets, "mnist", lambda: small)
+    monkeypatch.setattr(autoencoder, "trained_runs", made)
+    monkeypatch.setattr(strokes, "DRAWN", 9)
+    monkeypatch.setattr(strokes, "REMOVED", 1)
+    lines = []
+    strokes.publish(2, lines.append)
+    found = results.load_study("strokes")
+    assert found.provenance["networks"] == 4 and found.provenance["wall_seconds"] == 6
+    assert len(lines) == 4 and "lstm-2-1: taken apart" in lines[-1]
+    inputs = autoencoder.sequences("digits").test[:9]
+    for name, several in made(strokes.GROUPS, 2).items():
+        for row, run in enumerate(several):
+            again = strokes.measure_decoder(run, inputs, np.random.default_rng(row))
+            for key, array in again.items():
+                np.testing.assert_array_equal(found.arrays[f"{name}.{key}"][row], array)
+
+
+def test_a_matrix_of_two_directions_has_no_third(rng, inputs):
+    model = models.VAE(5, 4, 6, 2, rngs=nnx.Rngs(0))
+    told = {"seed": 0, "frames": 5}
+    run = runs.Run("a", "VAE", access.flatten(model), {}, told)
+    found = strokes.measure_decoder(run, inputs, rng, ["input f", "recurrent f"])
+    for key in found.keys() - {"whole"}:
+        there = np.isfinite(found[key]).tolist()
+        assert there == [[True, True, False, False], [True] * 4], key
+
+
+@pytest.fixture(scope="module")
+def published():
+    return results.load_study("strokes")
+
+
+def test_the_published_study_is_whole(published):
+    told = published.provenance
+    assert told["groups"] == list(strokes.GROUPS) and told["drawn"] == strokes.DRAWN
+    shape = (3, len(gates.MATRICES), strokes.REMOVED)
+    for group in strokes.GROUPS:
+        for key in ("share", "cost", "ink", "height", "random_cost", "random_height"):
+            array = published.arrays[f"{group}.{key}"]
+            assert array.shape == shape
+            # two latent units: the input matrices have two directions
+            fewer = np.zeros(shape, bool)
+            fewer[:, :4, int(group.split("-")[1]) :] = True
+            np.testing.assert_array_equal(np.isnan(array), fewer)
+            assert len(np.unique(array, axis=0)) == 3
+
+
+@pytest.mark.parametrize("group", strokes.GROUPS)
+def test_a_published_row_is_recomputed(published, group, real_mnist):
+    run = runs.load_run(f"autoencoder-{group}", "VAE")
+    inputs = autoencoder.sequences("digits").test[: strokes.DRAWN]
+    names = ["recurrent i"]
+    again = strokes.measure_decoder(run, inputs, np.random.default_rng(0), names)
+    row = gates.MATRICES.index(names[0])
+    assert published.arrays[f"{group}.whole"][0] == pytest.approx(again["whole"], rel=1e-4)
+    for key in ("share", "cost", "ink", "height", "fainter", "shorter"):
+        stored = published.arrays[f"{group}.{key}"][0, row]
+        np.testing.assert_allclose(stored, again[key][0], rtol=2e-3, atol=0.006, err_msg=key)
