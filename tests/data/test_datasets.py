@@ -1,13 +1,10 @@
 import contextlib
-import functools
 import gzip
 import hashlib
-import http.server
 import shutil
 import socket
 import struct
 import threading
-import urllib.error
 from types import SimpleNamespace
 
 import numpy as np
@@ -186,16 +183,20 @@ DAMAGE = {
     "truncated": (truncate, rf"{TRAIN_IMAGES} is damaged: expected [\d,]+ bytes, found [\d,]+ by"),
     "tampered": (
         lambda folder: flip(folder / TRAIN_LABELS),
-        rf"{TRAIN_LABELS} is damaged: expected sha256 \w{{64}}, found sha256 \w{{64}}\. Replace",
+        rf"{TRAIN_LABELS} is damaged: expected sha256 \w{{64}}, found sha256 \w{{64}}; replace",
     ),
     "misnamed": (
         lambda folder: (folder / TRAIN_IMAGES).rename(folder / "train-images.idx3-ubyte.gz"),
         rf"{TRAIN_IMAGES} is missing: expected that name, found train-images\.idx3-ubyte\.gz, "
-        "which looks like it. Rename",
+        "which looks like it; rename",
     ),
     "missing": (
         lambda folder: [path.unlink() for path in folder.iterdir()],
         f"{TRAIN_IMAGES} is missing: expected that name, found nothing",
+    ),
+    "a folder": (
+        lambda folder: [(folder / TRAIN_IMAGES).unlink(), (folder / TRAIN_IMAGES).mkdir()],
+        f"{TRAIN_IMAGES} is a folder, not a file: put the file in its place",
     ),
 }
 
@@ -222,6 +223,23 @@ def test_a_setting_that_names_no_folder_is_refused(tmp_path, monkeypatch):
     with pytest.raises(files.DataError, match=r"RNNATOMY_DATA names .*dat, which is no folder"):
         datasets.load("auto")
     assert not left_behind()
+
+
+@pytest.mark.parametrize("closed", ["", "mnist", f"mnist/{TRAIN_LABELS}"])
+@pytest.mark.parametrize("call", [datasets.mnist, lambda: datasets.load("auto")])
+def test_what_nobody_may_read_is_named(tiny, lock, closed, call):
+    lock(tiny.folder.parent / closed, 0)
+    with pytest.raises(files.DataError, match=r"cannot be read \(Permission denied\): correct"):
+        call()
+    assert not left_behind()
+
+
+@pytest.mark.parametrize("call", [datasets.mnist, lambda: datasets.load("auto")])
+def test_a_file_in_place_of_the_folder_is_not_passed_over(tiny, call):
+    shutil.rmtree(tiny.folder)
+    tiny.folder.write_text("")
+    with pytest.raises(files.DataError, match=r"/mnist is a file, not a folder: put a folder"):
+        call()
 
 
 # IDX
@@ -256,7 +274,7 @@ WHOLE = idx(np.arange(12, dtype=np.uint8).reshape(3, 4))
 )
 def test_what_is_not_a_whole_idx_file_is_refused(tmp_path, content):
     (tmp_path / "a.gz").write_bytes(content)
-    with pytest.raises(files.DataError, match=r"a\.gz is damaged: expected .*, found .*Replace"):
+    with pytest.raises(files.DataError, match=r"a\.gz is damaged: expected .*, found .*; replace"):
         datasets.read_idx(tmp_path / "a.gz")
 
 
@@ -265,10 +283,8 @@ def test_what_is_not_a_whole_idx_file_is_refused(tmp_path, content):
 
 @pytest.fixture
 def offline(monkeypatch):
-    def unreachable(*_, **__):
-        raise urllib.error.URLError("no route to host")
-
-    monkeypatch.setattr(datasets.urllib.request, "urlopen", unreachable)
+    infos = {f"http://127.0.0.1:9/{name}": SimpleNamespace(checksum="0" * 64) for name in NAMES}
+    monkeypatch.setattr(datasets, "_url_infos", lambda: infos)
 
 
 with_and_without_array_record = pytest.mark.parametrize("spec", [None, "found"])
@@ -280,7 +296,7 @@ def test_mnist_out_of_reach_says_what_to_do_and_leaves_nothing_behind(offline, m
     monkeypatch.setattr(datasets, "find_spec", lambda name: spec)
     with pytest.raises(files.DataUnavailable, match=UNREACHABLE) as caught:
         datasets.mnist()
-    assert "no route to host" in str(caught.value)
+    assert "Connection refused" in str(caught.value)
     assert not left_behind()
 
 
@@ -305,7 +321,8 @@ def answering(monkeypatch):
                         while caller.recv(1000):
                             pass
 
-        infos = {f"http://127.0.0.1:{listener.getsockname()[1]}/{name}": None for name in NAMES}
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        infos = {address + name: SimpleNamespace(checksum="0" * 64) for name in NAMES}
         monkeypatch.setattr(datasets, "_url_infos", lambda: infos)
         threading.Thread(target=serve, daemon=True).start()
 
@@ -316,44 +333,37 @@ def answering(monkeypatch):
 
 @with_and_without_array_record
 def test_a_server_that_never_answers_is_given_up(answering, monkeypatch, spec):
-    assert datasets.PROBE_SECONDS <= 15
+    assert datasets.PROBE_SECONDS <= 15 and files.SECONDS <= 20
     monkeypatch.setattr(datasets, "PROBE_SECONDS", 0.2)
+    monkeypatch.setattr(files, "SECONDS", 0.2)
     monkeypatch.setattr(datasets, "find_spec", lambda name: spec)
     answering(b"")
     with pytest.raises(files.DataUnavailable, match="timed out"):
         datasets.mnist()
 
 
+@with_and_without_array_record
 @pytest.mark.parametrize("answer", [b"nonsense\r\n\r\n", b"HTTP/1.0 503 Busy\r\n\r\n"])
-def test_a_server_that_answers_nonsense_counts_as_out_of_reach(answering, answer):
+def test_a_server_that_answers_nonsense_counts_as_out_of_reach(
+    answering, monkeypatch, answer, spec
+):
+    monkeypatch.setattr(datasets, "find_spec", lambda name: spec)
     answering(answer)
     with pytest.raises(files.DataUnavailable, match=UNREACHABLE):
         datasets.mnist()
 
 
 @pytest.fixture
-def serve(monkeypatch):
+def serve(server, monkeypatch):
     """Offer a folder for download in place of TFDS's server."""
-    servers = []
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            pass
 
     def start(folder):
-        handler = functools.partial(Quiet, directory=str(folder))
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        servers.append(server)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        base = f"http://127.0.0.1:{server.server_port}/"
-        infos = {base + url.rsplit("/", 1)[1]: info for url, info in datasets._url_infos().items()}
+        address = server(folder)
+        infos = {address + url.rsplit("/", 1)[1]: i for url, i in datasets._url_infos().items()}
         monkeypatch.setattr(datasets, "_url_infos", lambda: infos)
         monkeypatch.delenv("RNNATOMY_DATA", raising=False)
 
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+    return start
 
 
 def test_files_are_downloaded_where_none_is_at_hand(tiny, serve):
@@ -365,12 +375,20 @@ def test_files_are_downloaded_where_none_is_at_hand(tiny, serve):
     assert datasets.mnist().source == "prepared cache"
 
 
-def test_a_damaged_download_is_refused_and_nothing_is_left_behind(tiny, serve):
+def test_files_are_downloaded_once(tiny, serve, monkeypatch):
+    serve(tiny.folder)
+    datasets.mnist()
+    shutil.rmtree(cache_folder())
+    shutil.rmtree(tiny.folder)
+    assert datasets.mnist().checksum == datasets._checksum(tiny.arrays)
+
+
+def test_a_damaged_download_is_refused_and_nothing_is_left_behind(tiny, serve, cache):
     truncate(tiny.folder)
     serve(tiny.folder)
-    with pytest.raises(files.DataError, match=f"{TRAIN_IMAGES} is damaged"):
+    with pytest.raises(files.DataError, match=f"{TRAIN_IMAGES} is not the file expected"):
         datasets.mnist()
-    assert not left_behind()
+    assert not left_behind() and not [path for path in cache.rglob("*") if path.is_file()]
 
 
 def test_a_download_that_breaks_off_counts_as_out_of_reach(tiny, serve):

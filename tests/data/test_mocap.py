@@ -1,10 +1,8 @@
-import functools
 import hashlib
-import http.server
 import json
 import os
+import re
 import shutil
-import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -36,18 +34,9 @@ def checksum(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    return tmp_path / "cache" / "rnnatomy"
-
-
 @pytest.fixture
 def tiny(tmp_path, monkeypatch):
     """Files like the real ones: two of walking, one of washwindow, and one recording."""
-    monkeypatch.setattr(mocap, "_SEQUENCES", {})
-    monkeypatch.setattr(mocap, "_TRIALS", {})
     monkeypatch.setenv("RNNATOMY_DATA", str(tmp_path / "data"))
     folder = tmp_path / "data" / "cmu_mocap"
     frames = {}
@@ -57,46 +46,34 @@ def tiny(tmp_path, monkeypatch):
         path.parent.mkdir(parents=True, exist_ok=True)
         frames[name] = normal(seed, 9, 117).astype(np.float32)
         path.write_text(text(frames[name]))
-        mocap._SEQUENCES[name] = checksum(path)
     trial = folder / "subject_86"
     trial.mkdir()
     frames["01"] = normal(9, 10, 96)
     savemat(trial / "01.mat", {"expmapchannels": frames["01"]})
     (trial / "01_ground_truth.txt").write_text(TRUTH, newline="")
-    mocap._TRIALS["01"] = (checksum(trial / "01.mat"), checksum(trial / "01_ground_truth.txt"))
-    return SimpleNamespace(folder=folder, frames=frames)
+    paths = sorted((path for path in folder.rglob("*") if path.is_file()), key=lambda p: p.name)
+    made = SimpleNamespace(folder=folder, frames=frames, address="http://127.0.0.1:9/", urls={})
+    made.registry = {str(path.relative_to(folder)): checksum(path) for path in paths}
+
+    def source():
+        where = files.cache("cmu_mocap"), made.address
+        return pooch.create(*where, registry=made.registry, urls=made.urls)
+
+    monkeypatch.setattr(mocap, "_source", source)
+    return made
 
 
 @pytest.fixture
-def serve(tmp_path, tiny, monkeypatch):
-    """Offer the tiny files for download, in the repository's folders, and none at hand."""
+def serve(tmp_path, tiny, server):
+    """Offer the tiny files for download, some elsewhere than usual, and none at hand."""
     root = tmp_path / "served"
-    (root / "data").mkdir(parents=True)
-    shutil.move(tiny.folder, root / "data")
-    trial = root / "data" / "cmu_mocap" / "subject_86"
-    (trial / "expmap").mkdir()
-    (trial / "01.mat").rename(trial / "expmap" / "01.mat")
-    (root / "segmentation_ground-truth").mkdir()
-    (trial / "01_ground_truth.txt").rename(
-        root / "segmentation_ground-truth" / "01_ground_truth.txt"
-    )
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            pass
-
-    handler = functools.partial(Quiet, directory=str(root))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setattr(mocap, "ADDRESS", f"http://127.0.0.1:{server.server_port}/")
-    yield SimpleNamespace(root=root, stop=server.shutdown)
-    server.shutdown()
-    server.server_close()
-
-
-@pytest.fixture
-def offline(monkeypatch):
-    monkeypatch.setattr(mocap, "ADDRESS", "http://127.0.0.1:9/")
+    (root / "truth").mkdir(parents=True)
+    shutil.move(tiny.folder, root / "usual")
+    (root / "usual/subject_86/01_ground_truth.txt").rename(root / "truth/01_ground_truth.txt")
+    address = server(root)
+    tiny.address = f"{address}usual/"
+    tiny.urls = {"subject_86/01_ground_truth.txt": f"{address}truth/01_ground_truth.txt"}
+    return root
 
 
 # sequences
@@ -116,7 +93,7 @@ def test_actions_are_picked_by_name_in_the_order_asked(tiny):
     assert [sequence.name for sequence in found] == ["washwindow_1", "walking_1", "walking_2"]
 
 
-def test_any_subset_of_the_files_will_do(tiny, offline):
+def test_any_subset_of_the_files_will_do(tiny):
     (tiny.folder / "train" / "walking" / "walking_1.txt").unlink()
     (tiny.folder / "train" / "walking" / "walking_7.txt").write_text("not listed")
     assert [s.name for s in mocap.sequences()] == ["walking_2", "washwindow_1"]
@@ -130,19 +107,6 @@ def test_an_unknown_action_is_answered_with_the_known_ones(tiny, action, hint):
     message = rf"'{action}' is unknown: choose from walking, running, .*, washwindow{hint}\.$"
     with pytest.raises(ValueError, match=message):
         mocap.sequences(["walking", action])
-
-
-def test_every_second_frame_halves_the_rate(tiny):
-    sequence = mocap.sequences()[0]
-    half = mocap.every(sequence, 2)
-    np.testing.assert_array_equal(half.frames, sequence.frames[[0, 2, 4, 6]])
-    assert half.rate == 60 and half.name == sequence.name
-    assert mocap.every(sequence, 1).frames.shape == sequence.frames.shape
-
-
-def test_a_step_below_one_is_refused(tiny):
-    with pytest.raises(ValueError, match="step is 0: give at least 1"):
-        mocap.every(mocap.sequences()[0], 0)
 
 
 @pytest.mark.parametrize(("parts", "lengths"), [(1, [8]), (3, [3, 3, 2]), (8, [1] * 8)])
@@ -190,7 +154,7 @@ def test_a_segmentation_of_another_recording_is_refused(tiny):
 def rewrite(tiny, truth):
     path = tiny.folder / "subject_86" / "01_ground_truth.txt"
     path.write_text(truth)
-    mocap._TRIALS["01"] = (mocap._TRIALS["01"][0], checksum(path))
+    tiny.registry["subject_86/01_ground_truth.txt"] = checksum(path)
 
 
 def test_a_single_segment_has_no_border(tmp_path):
@@ -259,7 +223,7 @@ ROW = ["0.5"] * 117
 )
 def test_a_sequence_that_cannot_be_used_is_named(tmp_path, rows, message):
     (tmp_path / "a.txt").write_text("".join(",".join(row) + "\n" for row in rows))
-    with pytest.raises(files.DataError, match=rf"a\.txt is damaged: {message}.*Replace the file"):
+    with pytest.raises(files.DataError, match=rf"a\.txt is damaged: {message}.*; replace the file"):
         mocap.read_frames(tmp_path / "a.txt")
 
 
@@ -304,7 +268,7 @@ def test_a_recording_cut_short_is_refused(tmp_path, cut):
 def test_a_file_at_hand_with_another_checksum_is_refused(tiny, name, call):
     path = tiny.folder / name
     path.write_bytes(path.read_bytes() + b"\n")
-    message = rf"{path.name} is damaged: expected sha256 \w{{64}}, found sha256 \w{{64}}\. Replace"
+    message = rf"{path.name} is damaged: expected sha256 \w{{64}}, found sha256 \w{{64}}; replace"
     with pytest.raises(files.DataError, match=message) as caught:
         call()
     assert "or unset RNNATOMY_DATA to download it" in str(caught.value)
@@ -317,11 +281,46 @@ def test_a_setting_that_names_no_folder_is_refused(tmp_path, monkeypatch):
             call()
 
 
+READ = pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("train/walking/walking_2.txt", mocap.sequences),
+        ("test/washwindow", lambda: mocap.sequences(["washwindow"])),
+        ("subject_86/01.mat", mocap.recordings),
+        ("subject_86/01_ground_truth.txt", mocap.recordings),
+        ("", mocap.recordings),
+    ],
+)
+
+
+@READ
+def test_what_nobody_may_read_is_named(tiny, lock, name, call):
+    lock(tiny.folder / name, 0)
+    with pytest.raises(files.DataError, match=r"cannot be read \(Permission denied\): correct"):
+        call()
+
+
+@READ
+def test_a_folder_in_place_of_a_file_or_the_reverse_is_not_passed_over(tiny, name, call):
+    path = tiny.folder / name
+    if path.is_file():
+        path.unlink()
+        path.mkdir()
+        message = rf"{path.name} is a folder, not a file: put the file in its place"
+    else:
+        shutil.rmtree(path)
+        path.write_text("")
+        message = r"cmu_mocap is a file, not a folder|washwindow_1\.txt cannot be read \(Not a dir"
+    with pytest.raises(files.DataError, match=message) as caught:
+        call()
+    assert type(caught.value) is files.DataError
+
+
 # the network
 
 
 @pytest.mark.parametrize("setting", [None, "", "."])
-def test_files_out_of_reach_say_what_to_set(offline, tiny, tmp_path, monkeypatch, setting, cache):
+def test_files_out_of_reach_say_what_to_set(tiny, tmp_path, monkeypatch, setting, cache):
     if setting is None:
         monkeypatch.delenv("RNNATOMY_DATA")
     else:
@@ -334,7 +333,7 @@ def test_files_out_of_reach_say_what_to_set(offline, tiny, tmp_path, monkeypatch
     assert not [path for path in cache.rglob("*") if path.is_file()]
 
 
-def test_an_action_that_is_not_at_hand_is_not_left_out_if_asked_for(tiny, offline):
+def test_an_action_that_is_not_at_hand_is_not_left_out_if_asked_for(tiny):
     (tiny.folder / "test" / "washwindow" / "washwindow_1.txt").unlink()
     with pytest.raises(files.DataUnavailable, match=r"washwindow_1\.txt"):
         mocap.sequences(["walking", "washwindow"])
@@ -346,7 +345,7 @@ def test_files_are_downloaded_once_where_none_is_at_hand(serve, tiny, monkeypatc
     assert [sequence.name for sequence in first] == ["walking_1", "walking_2", "washwindow_1"]
     np.testing.assert_array_equal(first[2].frames, tiny.frames["washwindow_1"][1:])
     assert trials[0].activities == ("walking", "jump_up", "walking")
-    shutil.rmtree(serve.root)
+    shutil.rmtree(serve)
     again = mocap.sequences()
     np.testing.assert_array_equal(again[0].frames, first[0].frames)
     assert len(mocap.recordings()) == 1
@@ -361,7 +360,7 @@ def test_a_download_says_nothing(serve, monkeypatch, caplog):
 
 def test_a_download_with_another_checksum_is_refused_and_not_kept(serve, monkeypatch, cache):
     monkeypatch.delenv("RNNATOMY_DATA")
-    (serve.root / "data/cmu_mocap/train/walking/walking_1.txt").write_text("other")
+    (serve / "usual/train/walking/walking_1.txt").write_text("other")
     with pytest.raises(files.DataError, match=r"walking_1\.txt is not the file expected"):
         mocap.sequences()
     assert not [path for path in cache.rglob("*") if path.is_file()]
@@ -378,7 +377,7 @@ def test_a_damaged_file_in_the_cache_is_downloaded_again(serve, tiny, monkeypatc
 
 def test_the_repository_does_not_have_a_file(serve, monkeypatch):
     monkeypatch.delenv("RNNATOMY_DATA")
-    (serve.root / "segmentation_ground-truth" / "01_ground_truth.txt").unlink()
+    (serve / "truth" / "01_ground_truth.txt").unlink()
     with pytest.raises(files.DataUnavailable, match=r"01_ground_truth\.txt does not answer .*404"):
         mocap.recordings()
 
@@ -400,15 +399,13 @@ def test_scaled_training_frames_have_mean_zero_and_deviation_one():
 
 
 @given(seeds)
-def test_unscaling_after_scaling_is_the_identity_and_fills_with_the_mean(seed):
+def test_frames_are_scaled_by_the_statistics_of_the_training_frames(seed):
     frames = normal(seed, 30, 5)
     frames[:, 1] = 2.5
     by = mocap.normalise([frames])
     other = normal(seed + 1, 4, 7, 5)
-    back = mocap.unscale(mocap.scale(other, by), by)
-    np.testing.assert_allclose(back[..., by.kept], other[..., by.kept], atol=1e-5)
-    np.testing.assert_allclose(back[..., 1], 2.5)
-    assert back.dtype == np.float32
+    back = mocap.scale(other, by) * frames.std(axis=0)[by.kept] + frames.mean(axis=0)[by.kept]
+    np.testing.assert_allclose(back, other[..., [0, 2, 3, 4]], atol=1e-5)
 
 
 def test_statistics_are_those_of_all_frames_not_of_the_sequences():
@@ -437,8 +434,6 @@ def test_frames_of_another_kind_are_not_scaled(as_users):
     by = mocap.normalise([frames])
     with pytest.raises(ValueError, match="there are 6 columns: give 5"):
         mocap.scale(normal(0, 9, 6), by)
-    with pytest.raises(ValueError, match="there are 5 columns: give 4"):
-        mocap.unscale(frames, by)
 
 
 def test_without_root_only_the_first_six_columns_are_zero_and_the_frames_are_left_alone():
@@ -538,6 +533,24 @@ def test_a_skeleton_that_does_not_fit_is_refused(as_users, frames, parents, offs
         mocap.forward_kinematics(frames, np.array(parents, int), offsets)
 
 
+# the registry
+
+
+def test_the_registry_names_each_file_once_with_its_checksum_and_an_address_of_one_commit():
+    source = mocap._source()
+    names = list(source.registry)
+    assert len(names) == 47
+    for name, digest in source.registry.items():
+        assert re.fullmatch("[0-9a-f]{64}", digest)
+        url = source.get_url(name)
+        assert url.startswith(mocap.ADDRESS.removesuffix("data/cmu_mocap/"))
+        assert Path(url).name == Path(name).name
+    assert len(set(source.registry.values())) == len({*map(source.get_url, names)}) == 47
+    assert {Path(name).parent.name for name in names} == {*mocap.ACTIONS, "subject_86"}
+    trials = {name.removesuffix(".mat") for name in names if name.endswith(".mat")}
+    assert {name.removesuffix("_ground_truth.txt") for name in names if "truth" in name} == trials
+
+
 # the real files
 
 
@@ -561,7 +574,7 @@ def test_the_embedded_skeleton_is_the_published_one(real):
 
 
 def test_the_row_left_out_is_the_same_pose_in_all_files_and_no_part_of_the_motion(real):
-    paths = [real.folder / mocap._sequence_file(s.name).local for s in real.sequences]
+    paths = [next(real.folder.rglob(f"{sequence.name}.txt")) for sequence in real.sequences]
     first = [mocap.read_frames(path)[0, 3:] for path in paths]
     assert (np.array(first) == first[0]).all()
     for pose, sequence in zip(first, real.sequences, strict=True):
@@ -569,7 +582,7 @@ def test_the_row_left_out_is_the_same_pose_in_all_files_and_no_part_of_the_motio
 
 
 def test_sixty_eight_columns_of_the_sequences_vary_and_sixty_two_of_the_recordings(real):
-    if len(real.sequences) == len(mocap._SEQUENCES):
+    if len(real.sequences) == 33:
         assert len(mocap.normalise([s.frames for s in real.sequences]).kept) == 68
     for recording in real.recordings:
         assert len(mocap.normalise([recording.frames]).kept) == 62
@@ -581,11 +594,12 @@ def test_sixty_eight_columns_of_the_sequences_vary_and_sixty_two_of_the_recordin
 def test_at_this_rate_and_in_metres_people_move_as_fast_as_people_do(
     real, action, slowest, fastest
 ):
+    metres = 0.45**-1 * 0.0254  # a skeleton unit is 1 / 0.45 inches, the database says
     for sequence in real.sequences:
         if sequence.action == action:
             ground = np.diff(sequence.frames[:, [0, 2]], axis=0)
             speed = np.median(np.linalg.norm(ground, axis=1))
-            assert slowest < speed * sequence.rate * mocap.METRES_PER_UNIT < fastest
+            assert slowest < speed * sequence.rate * metres < fastest
 
 
 def test_the_foot_on_the_ground_hardly_moves_and_bones_keep_their_lengths(real):

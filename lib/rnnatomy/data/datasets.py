@@ -14,7 +14,6 @@ import tempfile
 import urllib.request
 import zipfile
 from collections.abc import Iterator
-from difflib import get_close_matches
 from http.client import HTTPException
 from importlib.util import find_spec
 from pathlib import Path
@@ -129,7 +128,9 @@ def mnist() -> Dataset:
     Reference:
         LeCun, Bottou, Bengio and Haffner (1998).
     """
-    folder = _folder_at_hand()
+    folder = files.folder("mnist")
+    if folder is not None:
+        check_idx_files(folder)
     cache = tfds_folder() / "rnnatomy" / "mnist-3.0.1.npz"
     arrays = _read_cache(cache)
     source = "prepared cache" if folder is None else f"files at hand ({files.SETTING})"
@@ -162,15 +163,7 @@ def check_idx_files(folder: Path) -> None:
         DataError: naming the file, what was expected, what was found, and the remedy.
     """
     for url, info in _url_infos().items():
-        path = folder / url.rsplit("/", 1)[1]
-        if not path.is_file():
-            raise files.DataError(_missing(path))
-        size = path.stat().st_size
-        if size != info.size:
-            raise files.DataError(_damaged(path, f"{info.size:,} bytes", f"{size:,} bytes"))
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
-        if found != info.checksum:
-            raise files.DataError(_damaged(path, f"sha256 {info.checksum}", f"sha256 {found}"))
+        files.checked(folder / _name(url), info.checksum, info.size)
 
 
 def read_idx(path: Path) -> UInt8[np.ndarray, "..."]:
@@ -188,17 +181,16 @@ def read_idx(path: Path) -> UInt8[np.ndarray, "..."]:
     Reference:
         LeCun, Cortes and Burges, *The MNIST database*.
     """
+    content = files.read(path)
     try:
-        raw = gzip.decompress(path.read_bytes())
+        raw = gzip.decompress(content)
     except (OSError, EOFError) as error:
-        raise files.DataError(_damaged(path, "a whole gzip file", str(error))) from error
+        raise files.damaged(path, "a whole gzip file", str(error)) from error
     axes = raw[3] if raw[:3] == b"\0\0\x08" else 0
     shape = struct.unpack(f">{axes}I", raw[4 : 4 + 4 * axes]) if len(raw) >= 4 + 4 * axes else ()
     body = np.frombuffer(raw, np.uint8, offset=4 + 4 * axes if shape else 0)
     if not shape or body.size != np.prod(shape):
-        raise files.DataError(
-            _damaged(path, "IDX bytes as its header tells", f"{len(raw):,} bytes")
-        )
+        raise files.damaged(path, "IDX bytes as its header tells", f"{len(raw):,} bytes")
     return body.reshape(shape)
 
 
@@ -225,43 +217,14 @@ def _checksum(arrays: Arrays) -> str:
     return digest.hexdigest()
 
 
-def _folder_at_hand() -> Path | None:
-    setting = os.environ.get(files.SETTING)
-    if not setting:
-        return None
-    root = Path(setting).expanduser()
-    if not root.is_dir():
-        raise files.DataError(
-            f"{files.SETTING} names {root}, which is no folder: correct or unset it."
-        )
-    folder = root / "mnist"
-    if not folder.is_dir():
-        return None
-    check_idx_files(folder)
-    return folder
-
-
-def _missing(path: Path) -> str:
-    there = sorted(p.name for p in path.parent.iterdir())
-    near = get_close_matches(path.name, there, n=1)
-    found = f"{near[0]}, which looks like it" if near else (", ".join(there[:6]) or "nothing")
-    return (
-        f"{path} is missing: expected that name, found {found}. "
-        f"Rename or restore the file, or unset {files.SETTING} to download it."
-    )
-
-
-def _damaged(path: Path, expected: str, found: str) -> str:
-    return (
-        f"{path} is damaged: expected {expected}, found {found}. "
-        f"Replace the file, or unset {files.SETTING} to download it."
-    )
-
-
 def _url_infos() -> dict[str, Any]:
     import tensorflow_datasets as tfds
 
     return tfds.image_classification.MNIST.url_infos
+
+
+def _name(url: str) -> str:
+    return url.rpartition("/")[2]
 
 
 def _prepared(root: Path) -> Path:
@@ -290,26 +253,26 @@ def _write_cache(path: Path, arrays: Arrays) -> None:
 
 
 def _read_idx(folder: Path | None) -> Arrays:
-    if folder is not None:
-        return _parse_idx(folder)
-    _check_reachable()
-    with tempfile.TemporaryDirectory() as aside:
-        for url in _url_infos():
-            try:
-                with urllib.request.urlopen(url, timeout=60) as answer:
-                    (Path(aside) / url.rsplit("/", 1)[1]).write_bytes(answer.read())
-            except (OSError, HTTPException) as error:
-                raise files.DataUnavailable(_out_of_reach(url, error)) from error
-        check_idx_files(Path(aside))
-        return _parse_idx(Path(aside))
-
-
-def _parse_idx(folder: Path) -> Arrays:
+    folder = folder or _download()
     arrays = {}
     for split, (images, labels, _) in _FILES.items():
         arrays[f"{split}_images"] = read_idx(folder / images)
         arrays[f"{split}_labels"] = read_idx(folder / labels)
     return arrays
+
+
+def _download() -> Path:
+    """Download the four files without TFDS, and return their folder."""
+    infos = {_name(url): (url, info) for url, info in _url_infos().items()}
+    source = files.pooch.create(
+        files.cache("mnist"),
+        base_url="",
+        registry={name: info.checksum for name, (_, info) in infos.items()},
+        urls={name: url for name, (url, _) in infos.items()},
+    )
+    for name in infos:
+        files.download(source, name, _out_of_reach)
+    return Path(source.abspath)
 
 
 def _read_tfds(folder: Path | None) -> Arrays:
@@ -350,9 +313,7 @@ def _prepare_tfds(root: Path, folder: Path | None) -> None:
             )
         except Exception as error:  # TFDS's downloads fail in many ways
             if folder is None:
-                raise files.DataUnavailable(
-                    _out_of_reach(tfds.image_classification.MNIST.URL, error)
-                ) from error
+                raise _out_of_reach(tfds.image_classification.MNIST.URL, error) from error
             raise
         _prepared(root).parent.mkdir(exist_ok=True)
         try:
@@ -400,12 +361,12 @@ def _check_reachable() -> None:
     try:
         urllib.request.urlopen(request, timeout=PROBE_SECONDS).close()
     except (OSError, HTTPException) as error:
-        raise files.DataUnavailable(_out_of_reach(url, error)) from error
+        raise _out_of_reach(url, error) from error
 
 
-def _out_of_reach(url: str, error: Exception) -> str:
-    return (
+def _out_of_reach(url: str, error: Exception) -> files.DataUnavailable:
+    return files.DataUnavailable(
         f"MNIST is out of reach: no files at hand ({files.SETTING} is not set to a folder with "
-        f"mnist/*.gz), no TFDS cache in {tfds_folder()}, and {url} does not answer ({error}). "
-        f"Set {files.SETTING}, go online, or choose dataset='digits'."
+        f"mnist/*.gz), no TFDS cache in {tfds_folder()}, and {url} does not answer ({error}); "
+        f"set {files.SETTING}, go online, or choose dataset='digits'."
     )

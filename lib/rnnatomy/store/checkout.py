@@ -6,8 +6,12 @@ reads published results or runs chapters says that it needs a checkout.
 
 from pathlib import Path
 
-ROOT: Path | None = next(
-    (folder for folder in Path(__file__).resolve().parents if (folder / "_toc.yml").is_file()), None
+_FOLDER = Path(__file__).resolve().parents[3]
+
+
+# a library installed somewhere below another book is not in a checkout of this one
+ROOT: Path | None = (
+    _FOLDER if all((_FOLDER / name).exists() for name in ("lib/rnnatomy", "_toc.yml")) else None
 )
 """The project's folder, or None where the library was installed without it."""
 
