@@ -36,6 +36,12 @@ def parameters(model):
     return {name: a.astype(np.float64) for name, a in access.flatten(model).items()}
 
 
+def unroll(network, name, inputs):
+    """Hidden states of a cell of a network that is run by itself, from zero."""
+    start = cells.initial_carry(network.entry, len(inputs), HIDDEN)
+    return cells.unroll(network.entry, getattr(network, name), start, inputs)
+
+
 def test_states_are_those_of_an_lstm_in_plain_numpy(model, inputs):
     arrays = parameters(model)
     rng = np.random.default_rng(0)
@@ -55,7 +61,7 @@ def test_logits_are_W_h_plus_b_with_the_readout_of_a_run(inputs):
     model = models.Classifier(3, HIDDEN, 4, rngs=nnx.Rngs(3))
     arrays = parameters(model) | {"readout.bias": np.arange(4.0)}
     access.unflatten({name: a.astype(np.float32) for name, a in arrays.items()}, model)
-    run = runs.Run("a", "Classifier", arrays, {}, {})
+    run = runs.Run("a", model.config, arrays, {}, {})
     assert run.readout.shape == (4, HIDDEN)
     h = np.asarray(model.states(inputs))[:, -1].astype(np.float64)
     expected = [run.readout @ state + run.bias for state in h]
@@ -77,16 +83,6 @@ def test_the_forget_gate_alone_starts_with_bias_one():
         assert (bias == (name == "f")).all()
 
 
-@pytest.mark.parametrize("cell", [nnx.GRUCell, nnx.SimpleCell, nnx.LSTMCell])
-def test_any_flax_cell_can_be_unrolled(cell, inputs):
-    cell = cell(3, HIDDEN, rngs=nnx.Rngs(0))
-    states = cells.unroll(cell, inputs)
-    carry = cell.initialize_carry((5, 3), nnx.Rngs(0))
-    for time in range(9):
-        carry, output = cell(carry, inputs[:, time])
-        np.testing.assert_allclose(states[:, time], output, atol=1e-6)
-
-
 def test_a_state_depends_on_earlier_frames_only(model, inputs):
     changed = inputs.at[:, 5].add(1)
     before, after = model.states(inputs), model.states(changed)
@@ -100,9 +96,6 @@ def test_another_key_draws_other_parameters():
     )
     for name in ("cell.dense_i.kernel", "cell.dense_h.kernel", "readout.kernel"):
         assert (one[name] == same[name]).all() and (one[name] != two[name]).any()
-
-
-CELLS = ("gru", "lstm")
 
 
 def seq2seq(seed=0, **options):
@@ -146,30 +139,30 @@ def test_trajectory_is_that_of_a_closed_loop_in_plain_numpy(inputs, tied, residu
             np.testing.assert_allclose(found.outputs[number, time], fed, atol=1e-5)
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", cells.CELLS)
 @pytest.mark.parametrize("tied", [True, False])
 def test_there_is_a_state_for_every_frame(inputs, cell, tied):
     found = seq2seq(cell=cell, tied=tied).trajectory(inputs, 4)
     assert [part.shape for part in found] == [(5, 8, HIDDEN), (5, 4, HIDDEN), (5, 4, 3)]
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", cells.CELLS)
 def test_the_encoder_is_the_cell_unrolled_over_all_frames_but_the_last(inputs, cell):
     model = seq2seq(cell=cell, tied=False)
-    expected = cells.unroll(model.encoder, inputs[:, :-1])
+    expected = unroll(model, "encoder", inputs[:, :-1])
     np.testing.assert_allclose(model.trajectory(inputs, 1).encoder, expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", cells.CELLS)
 def test_a_tied_network_has_one_cell_and_its_decoder_reads_as_the_encoder_does(inputs, cell):
     tied, untied = seq2seq(cell=cell), seq2seq(cell=cell, tied=False)
     assert {name.split(".")[0] for name in parameters(tied)} == {"decoder", "readout"}
     assert {name.split(".")[0] for name in parameters(untied)} == {"encoder", "decoder", "readout"}
-    whole = cells.unroll(tied.encoder, inputs)
+    whole = unroll(tied, "encoder", inputs)
     np.testing.assert_allclose(tied.trajectory(inputs, 1).decoder[:, 0], whole[:, -1], atol=1e-6)
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", cells.CELLS)
 def test_a_tied_network_stays_tied_when_it_is_split_and_merged(inputs, cell):
     model = nnx.merge(*nnx.split(seq2seq(cell=cell)))
     assert model.encoder is model.decoder
@@ -197,7 +190,7 @@ def test_too_few_frames_are_refused(inputs):
 
 
 def test_an_unknown_cell_is_refused():
-    with pytest.raises(ValueError, match="'rnn' is unknown: choose from gru, lstm"):
+    with pytest.raises(ValueError, match="'rnn' is unknown: choose from lstm, gru"):
         seq2seq(cell="rnn")
 
 
@@ -234,7 +227,7 @@ def test_an_lstm_autoencoder_is_that_of_plain_numpy():
     zero = np.zeros(HIDDEN)
     read = list(numpy_cell(arrays, "encoder", frames, zero, zero))
     mean, log_variance = np.split(linear("posterior", read[-1]), 2)
-    np.testing.assert_allclose(made.reading(given[0])[0], read, atol=1e-5)
+    np.testing.assert_allclose(made.states(given[0])[0], read, atol=1e-5)
     np.testing.assert_allclose(made.encode(given[0]).mean[0], mean, atol=1e-5)
     np.testing.assert_allclose(made.encode(given[0]).log_variance[0], log_variance, atol=1e-5)
     c, h = np.split(linear("start", z), 2)
@@ -281,13 +274,21 @@ def test_only_a_gaussian_autoencoder_learns_a_variance():
     assert access.flatten(gaussian)["noise"].shape == ()
 
 
-@pytest.mark.parametrize("kind", [models.VAE, models.MLPVAE])
-@pytest.mark.parametrize("place, name", [*enumerate(["frames", "feature", "hidden", "latent"])])
-def test_an_autoencoder_of_size_zero_is_refused(kind, place, name):
-    sizes = [5, 3, 6, 2]
-    sizes[place] = 0
-    with pytest.raises(ValueError, match=f"{name} is 0: give a whole number of at least 1"):
-        kind(*sizes, rngs=nnx.Rngs(0))
+SIZES = {
+    models.Classifier: ["feature", "hidden", "classes"],
+    models.Seq2Seq: ["feature", "hidden"],
+    models.VAE: ["frames", "feature", "hidden", "latent"],
+    models.MLPVAE: ["frames", "feature", "hidden", "latent"],
+}
+
+
+@pytest.mark.parametrize("size", [0, -2, 1.5, "12", True, None])
+@pytest.mark.parametrize(("kind", "name"), [(k, name) for k in SIZES for name in SIZES[k]])
+def test_a_network_of_no_size_is_refused(as_users, kind, name, size):
+    sizes = dict.fromkeys(SIZES[kind], 3) | {name: size}
+    message = f"{name} is {size!r}: give a whole number of at least 1"
+    with pytest.raises(ValueError, match=message):
+        kind(**sizes, rngs=nnx.Rngs(0))
 
 
 @pytest.mark.parametrize("kind", [models.VAE, models.MLPVAE])

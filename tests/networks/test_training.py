@@ -11,7 +11,7 @@ import pytest
 from flax import nnx
 from safetensors.numpy import load_file
 
-from rnnatomy.networks import access, training
+from rnnatomy.networks import access, models, training
 from rnnatomy.store import disk
 from rnnatomy.studies import classifiers
 
@@ -151,17 +151,91 @@ def test_predict_keeps_every_sample_in_order_whatever_the_batch(batch):
     ("changed", "message"),
     [
         ({"epochs": 0}, "epochs is 0: give a whole number of at least 1"),
+        ({"epochs": 1.5}, "epochs is 1.5: give a whole number of at least 1"),
         ({"batch": 0}, "batch is 0: give 1 to 20"),
+        ({"batch": 8.0}, "batch is 8.0: give 1 to 20"),
         ({"batch": 21}, "batch is 21: give 1 to 20, the training samples"),
         ({"learning_rate": 0.0}, "learning_rate=0.0.*above 0"),
         ({"learning_rate": float("nan")}, "learning_rate=nan.*above 0"),
+        ({"learning_rate": float("inf")}, "learning_rate=inf.*above 0"),
         ({"clip": -1.0}, "clip=-1.0.*above 0"),
         ({"weight_decay": -0.1}, "weight_decay=-0.1.*at least 0"),
     ],
 )
-def test_a_recipe_out_of_range_is_refused(changed, message):
+def test_a_recipe_out_of_range_is_refused(as_users, changed, message):
     with pytest.raises(ValueError, match=message):
         fit_line(QUICK._replace(**changed))
+
+
+@pytest.mark.parametrize("keys", [KEYS[:0], KEYS[0]])
+def test_keys_that_are_not_one_for_each_network_are_refused(as_users, keys):
+    with pytest.raises(ValueError, match=r"keys have shape .*: give \(seed,\), one for each"):
+        fit_line(keys=keys)
+
+
+IMAGES = np.random.default_rng(0).random((40, 3, 4)).astype(np.float32)
+LABELS = np.arange(40, dtype=np.int32) % 10
+
+
+def spoil(array, value):
+    array = array.astype(np.result_type(array, value))
+    array[7] = value
+    return array
+
+
+BAD = {
+    "30 labels for 40 images": (
+        (IMAGES, LABELS[:30]),
+        "the arrays of the training data have 30 and 40 rows: give each of them one row for each",
+    ),
+    "no sample": ((IMAGES[:0], LABELS[:0]), "have 0 rows: .* one row for each sample, and at"),
+    "no array": ((), "the arrays of the training data have no rows"),
+    "a number": ((IMAGES, np.int32(3)), "have 0 and 40 rows"),
+    "labels from -1": ((IMAGES, LABELS - 1), "labels run from -1 to 8: this network tells 10"),
+    "labels from 1": (
+        (IMAGES, LABELS + 1),
+        "labels run from 1 to 10: .* classes apart, give 0 to 9",
+    ),
+    "labels beyond 32 bits": (
+        (IMAGES, spoil(LABELS, np.int64(2**40))),
+        "labels run from 0 to 1099511627776",
+    ),
+    "NaN": (
+        (spoil(IMAGES, np.nan), LABELS),
+        r"NaN or infinity in array \[0\] of the training data is not allowed: give finite numbers",
+    ),
+    "infinity": ((spoil(IMAGES, -np.inf), LABELS), r"NaN or infinity in array \[0\]"),
+    "infinity in single precision": (
+        (spoil(IMAGES, np.float64(1e300)), LABELS),
+        r"NaN or infinity in array \[0\]",
+    ),
+    "complex numbers": (
+        (IMAGES.astype(np.complex64), LABELS),
+        r"complex64 in array \[0\] of the training data is not allowed: give real numbers",
+    ),
+    "words": ((IMAGES, LABELS.astype(str)), r"in array \[1\] of the training data is not allowed"),
+    "NaN in a table": ({"a": IMAGES, "b": spoil(IMAGES, np.nan)}, r"infinity in array \['b'\]"),
+    "NaN in one array": (spoil(IMAGES, np.nan), "NaN or infinity in the training data"),
+}
+
+
+@pytest.mark.parametrize(("train", "message"), BAD.values(), ids=BAD)
+def test_data_that_cannot_be_learnt_from_are_refused(as_users, monkeypatch, train, message):
+    monkeypatch.setattr(training, "side_by_side", None)  # before anything is compiled
+    create = lambda key: models.Classifier(4, 5, 10, rngs=nnx.Rngs(key))  # noqa: E731
+    with pytest.raises(ValueError, match=message):
+        training.fit(create, training.cross_entropy, train, QUICK, KEYS[0])
+
+
+def test_labels_are_held_against_the_classes_of_a_classifier_alone():
+    """Whole numbers beside the inputs of another model may be anything."""
+
+    def loss(model, batch, moment):
+        return squares(model, (batch[0], batch[1].astype(jnp.float32)), moment)
+
+    train = line_data()[0], jnp.arange(-10, 10)
+    fitted = training.fit_ensemble(Line, loss, train, QUICK, KEYS)
+    assert np.isfinite(fitted.history["loss"]).all()
 
 
 def updates(recipe, gradients, parameter=0.0):
@@ -343,13 +417,13 @@ import os, sys
 
 devices, *counts = map(int, sys.argv[2:])
 os.cpu_count = lambda: devices
-from rnnatomy import training
+from rnnatomy.networks import access, training
 
 training.use_each_core()
 
 import jax
 from safetensors.numpy import save_file
-from rnnatomy import datasets, runs
+from rnnatomy.data import datasets
 import test_training
 
 assert len(jax.devices()) == devices
@@ -362,7 +436,7 @@ for count in counts:
     print(count, used)
 if sys.argv[1]:
     fitted = test_training.fit_lstms(datasets.digits())
-    save_file(runs.flatten(fitted.parameters) | {"loss": fitted.history["loss"]}, sys.argv[1])
+    save_file(access.flatten(fitted.parameters) | {"loss": fitted.history["loss"]}, sys.argv[1])
 """
 
 
@@ -458,7 +532,9 @@ from pathlib import Path
 
 import jax
 from safetensors.numpy import save_file
-from rnnatomy import datasets, runs, studies, training
+from rnnatomy.data import datasets
+from rnnatomy.networks import access, training
+from rnnatomy.studies import classifiers
 
 checkpoint, result = map(Path, sys.argv[1:3])
 epochs, kill_after, kill_in_write = map(int, sys.argv[3:])
@@ -481,7 +557,7 @@ def report(epoch):
 
 data = datasets.digits()
 fitted = training.fit(
-    studies.classifier(data, hidden=8),
+    classifiers.classifier(data, hidden=8),
     training.cross_entropy,
     (data.train.images[:512], data.train.labels[:512]),
     training.Recipe(epochs=epochs, batch=32),
@@ -489,7 +565,7 @@ fitted = training.fit(
     report=report,
     checkpoint=checkpoint,
 )
-save_file(runs.flatten(fitted.parameters) | {"history": fitted.history["loss"]}, result)
+save_file(access.flatten(fitted.parameters) | {"history": fitted.history["loss"]}, result)
 """
 
 

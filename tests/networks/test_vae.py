@@ -300,8 +300,7 @@ def test_an_autoencoder_that_need_not_use_z_collapses():
 def test_a_run_holds_an_autoencoder(tmp_path, images):
     for likelihood in models.LIKELIHOODS:
         model = create(likelihood=likelihood)(jax.random.key(5))
-        parameters = access.flatten(model)
-        run = runs.Run("a", "VAE", parameters, {}, {"frames": FRAMES})
+        run = runs.Run("a", model.config, access.flatten(model), {}, {})
         runs.save_run(tmp_path / likelihood, run)
         again = runs.restore(runs.load_run(str(tmp_path / likelihood), "VAE"))
         np.testing.assert_array_equal(
@@ -331,8 +330,30 @@ def test_values_outside_0_to_1_are_refused_for_a_bernoulli_model(images, model, 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_values_that_are_not_finite_are_refused(images, value):
     bad = np.where(np.arange(24)[:, None, None] == 3, np.float32(value), images)
-    with pytest.raises(ValueError, match="without NaN and infinity"):
+    with pytest.raises(ValueError, match="NaN or infinity in inputs is not allowed"):
         vae.reconstruct(create(likelihood="gaussian")(jax.random.key(0)), bad)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (np.ones((2, FRAMES, FEATURE), np.complex64), "complex64 in inputs is not allowed"),
+        (np.ones((0, FRAMES, FEATURE), np.float32), r"shape \(0, 5, 4\) of inputs does not fit"),
+        (np.ones((FRAMES, FEATURE), np.float32), r"shape \(5, 4\) of inputs does not fit: give"),
+    ],
+    ids=["complex", "empty", "one sequence"],
+)
+def test_what_no_likelihood_knows_is_refused(as_users, model, images, wrong, message):
+    keys = jax.random.key(0)[None]
+    for call in (
+        lambda: vae.fit(create(), wrong, images, QUICK, keys, vae.Objective()),
+        lambda: vae.fit(create(), images, wrong, QUICK, keys, vae.Objective()),
+        lambda: vae.bounds(model, wrong, keys[0], 2),
+        lambda: vae.posterior(model, wrong),
+        lambda: vae.reconstruct(model, wrong),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
 
 
 @pytest.mark.parametrize("objective", [(-0.1, 0.0), (1.1, 0.0), (0.0, -1.0), (np.nan, 0.0)])
@@ -344,3 +365,8 @@ def test_an_objective_out_of_range_is_refused(images, objective):
 def test_a_bound_of_no_sample_is_refused(model, images):
     with pytest.raises(ValueError, match="samples is 0"):
         vae.bounds(model, images, jax.random.key(0), 0)
+
+
+def test_a_divergence_of_nan_is_no_verdict():
+    with pytest.raises(ValueError, match="NaN or infinity in kl is not allowed"):
+        vae.posterior_collapse(np.full((4, 2), np.nan))

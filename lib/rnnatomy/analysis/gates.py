@@ -6,16 +6,16 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import expit
 
+from rnnatomy.analysis import checks
+
 GATES = ("i", "f", "g", "o")
 """Order of the gates along the columns of an LSTM's kernels: in, forget, cell, out."""
 
 SIDES = ("input", "recurrent")
 """What a gate reads: the input frame, and the hidden state."""
 
-
 MATRICES = tuple(f"{side} {gate}" for side in SIDES for gate in GATES)
 """Names of the eight matrices: "input i" to "input o", then "recurrent i" to "recurrent o"."""
-
 
 Matrices = Mapping[str, np.ndarray]
 """The eight matrices by name, each of shape (hidden, input): what gate reads what."""
@@ -43,9 +43,13 @@ def activations(
         By the name of the gate.
 
     Raises:
-        ValueError: if the shapes do not fit.
+        ValueError: if a matrix is missing, a number is not finite, or the shapes do not fit.
     """
+    matrices = _eight(matrices)
     hidden, feature = matrices["input i"].shape
+    bias = checks.numbers("the bias", bias, "gates")
+    inputs = checks.numbers("inputs", inputs, "batch time feature")
+    states = checks.numbers("states", states, "batch time hidden")
     shape = (*inputs.shape[:2], hidden)
     fits = states.shape == shape and inputs.shape[2:] == (feature,)
     if not fits or bias.shape != (len(GATES) * hidden,):
@@ -54,6 +58,8 @@ def activations(
             f"this cell takes (batch, time, {feature}), (batch, time, {hidden}) and "
             f"({len(GATES) * hidden},)."
         )
+    if start is not None:
+        start = checks.numbers("the first hidden state", start, f"{len(states)} {hidden}")
     first = np.zeros_like(states[:, :1]) if start is None else start[:, None]
     before = np.concatenate([first, states[:, :-1]], axis=1)
     sums = {
@@ -82,11 +88,24 @@ def time_constants(forget: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]
     Reference:
         Tallec and Ollivier (2018).
     """
+    forget = checks.real("activations", forget)
     if not ((forget >= 0) & (forget <= 1)).all():
         raise ValueError("an activation of the forget gate is out of range: give 0 to 1.")
     with np.errstate(divide="ignore"):
         return 1 / np.abs(np.log(forget))
 
 
-GATES = ("i", "f", "g", "o")
-"""Order of the four gates along the last axis of the cell's kernels: in, forget, cell, out."""
+def _eight(matrices: Matrices) -> dict[str, np.ndarray]:
+    """Return the eight matrices of a cell, if they are there and fit each other."""
+    missing = [name for name in MATRICES if name not in matrices]
+    if missing:
+        raise ValueError(f"matrix {missing[0]!r} is missing: give all eight of an LSTM.")
+    first = checks.numbers("matrix 'input i'", matrices["input i"], "hidden feature")
+    hidden, feature = first.shape
+    sizes = {"input": feature, "recurrent": hidden}
+    return {
+        name: checks.numbers(
+            f"matrix {name!r}", matrices[name], f"{hidden} {sizes[name.split()[0]]}"
+        )
+        for name in MATRICES
+    }

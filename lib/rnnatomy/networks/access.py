@@ -3,6 +3,7 @@
 A network is a Flax module of ``models``. What it cannot give is refused in one sentence.
 """
 
+import inspect
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -11,8 +12,6 @@ from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from rnnatomy.networks import cells, models, training
-
-Arrays = dict[str, np.ndarray]
 
 
 class Readout(NamedTuple):
@@ -35,34 +34,35 @@ def build(config: dict[str, Any], key: PRNGKeyArray) -> models.Network:
         key: random key of the initial parameters.
 
     Raises:
-        ValueError: if the model, or one of its arguments, is unknown or missing.
+        ValueError: if the model, or one of its arguments, is unknown, missing or out of range.
     """
-    given = dict(config)
-    name = given.pop("model", None)
-    if name not in models.MODELS:
+    arguments = dict(config)
+    name = arguments.pop("model", None)
+    if not isinstance(name, str) or name not in models.MODELS:
         known = ", ".join(models.MODELS)
         raise ValueError(f"model {name!r} is unknown: choose from {known}.")
+    model = models.MODELS[name]
     try:
-        return models.MODELS[name](**given, rngs=nnx.Rngs(key))
+        inspect.signature(model.__init__).bind(None, **arguments, rngs=None)
     except TypeError as error:
         raise ValueError(f"the config of a {name} does not fit it: {error}.") from None
+    return model(**arguments, rngs=nnx.Rngs(key))
 
 
-def flatten(network: Any) -> Arrays:
+def flatten(network: Any) -> dict[str, np.ndarray]:
     """Return the arrays of a network by dotted path."""
     return {name: np.asarray(array) for name, array in cells.parameters(network).items()}
 
 
-def unflatten(arrays: Arrays, network: nnx.Module) -> None:
+def unflatten(arrays: cells.Parameters, network: nnx.Module) -> None:
     """Put arrays by dotted path into a network of the same shapes.
 
     Raises:
         ValueError: if a name or a shape differs.
     """
-    wanted = {name: leaf.shape for name, leaf in cells.parameters(network).items()}
-    given = {name: leaf.shape for name, leaf in arrays.items()}
-    if wanted != given:
-        raise ValueError(f"the arrays do not fit the network: {_difference(wanted, given)}.")
+    difference = cells.mismatch(cells.parameters(network), arrays)
+    if difference:
+        raise ValueError(f"the arrays do not fit the network: {difference}.")
     pairs = [
         (path, leaf.replace(jnp.asarray(arrays[".".join(map(str, path))])))
         for path, leaf in nnx.to_flat_state(nnx.state(network))
@@ -93,8 +93,6 @@ def matrices(network: models.Network, where: str | None = None) -> dict[str, np.
         ValueError: if there is no such cell, or it has no matrices by gate.
     """
     entry, weights = _cell(network, where)
-    if entry.matrices is None:
-        raise ValueError(f"{_name(network)} has no matrices by gate: this analysis needs them.")
     found = entry.matrices(cells.parameters(weights))
     return {name: np.asarray(matrix) for name, matrix in found.items()}
 
@@ -114,25 +112,55 @@ def with_matrices(
     """
     other = nnx.clone(network)
     entry, weights = _cell(other, where)
-    if entry.with_matrices is None:
-        raise ValueError(f"{_name(network)} has no matrices by gate: this analysis needs them.")
-    single = {name: jnp.asarray(matrix, jnp.float32) for name, matrix in changed.items()}
-    unflatten(dict(entry.with_matrices(cells.parameters(weights), single)), weights)
+    unflatten(entry.with_matrices(cells.parameters(weights), changed), weights)
     return other
 
 
 def hidden_states(
-    network: models.Classifier, inputs: Float[np.ndarray, "sample time feature"]
+    network: models.Network, inputs: Float[np.ndarray, "sample time feature"]
 ) -> Float[np.ndarray, "sample time hidden"]:
-    """Run a classifier over sequences, and return its hidden state after every frame of each."""
+    """Run the cell that reads the inputs, and return its hidden state after every frame of each.
+
+    Args:
+        network: of a recurrent model: a classifier, or one of which the encoder is run.
+        inputs: sequences of one length.
+
+    Raises:
+        ValueError: if the network is not recurrent, or the inputs do not fit it.
+    """
+    check_sequences(network, inputs)
     return np.asarray(_hidden_states(network, jnp.asarray(inputs)))
 
 
 def last_states(
-    network: models.Classifier, inputs: Float[np.ndarray, "sample time feature"]
+    network: models.Network, inputs: Float[np.ndarray, "sample time feature"]
 ) -> Float[np.ndarray, "sample hidden"]:
-    """Run a classifier over sequences, and return its hidden state after the last frame of each."""
+    """Return the last of the ``hidden_states`` of each sequence.
+
+    Args:
+        network: as of ``hidden_states``.
+        inputs: as of ``hidden_states``.
+
+    Raises:
+        ValueError: as ``hidden_states``.
+    """
+    check_sequences(network, inputs)
     return np.asarray(_last_states(network, jnp.asarray(inputs)))
+
+
+def check_sequences(network: models.Network, inputs: np.ndarray) -> None:
+    """Refuse inputs of another shape than a network reads.
+
+    Raises:
+        ValueError: if inputs are not (sample, time, feature), with one at least of each and the
+            network's number of features.
+    """
+    feature, shape = network.config["feature"], np.shape(inputs)
+    if len(shape) != 3 or 0 in shape or shape[2] != feature:
+        raise ValueError(
+            f"inputs have shape {shape}: give (sample, time, {feature}), at least one "
+            "sequence of one frame."
+        )
 
 
 @nnx.jit
@@ -145,25 +173,20 @@ def _last_states(network: Any, inputs: Array) -> Array:
     return training.predict(lambda batch: network.states(batch)[:, -1], inputs)
 
 
-def _cell(network: models.Network, where: str | None) -> tuple[cells.Cell, nnx.Module]:
-    known = network.RECURRENT
-    if where is None and len(known) == 1:
-        where = known[0]
-    if where not in known:
+def _cell(network: models.Network, where: str | None) -> tuple[Any, nnx.Module]:
+    """Return the entry of a cell that has matrices, and its arrays."""
+    weights = {name: getattr(network, name) for name in network.RECURRENT}
+    model = type(network).__name__
+    if not weights:
+        raise ValueError(f"a {model} has no recurrent cell: give a network that has.")
+    if where is None and len(set(map(id, weights.values()))) == 1:
+        where = network.RECURRENT[0]
+    if where not in weights:
+        known = ", ".join(weights)
+        raise ValueError(f"a {model} has no cell {where!r}: choose from {known}.")
+    if network.entry.matrices is None or network.entry.with_matrices is None:
         raise ValueError(
-            f"a {type(network).__name__} has no cell {where!r}: choose from "
-            f"{', '.join(known) or 'none, it is not recurrent'}."
+            f"cell {network.config['cell']!r} has no matrices by gate: give a network whose cell "
+            "has."
         )
-    return network.entry, getattr(network, where)
-
-
-def _name(network: models.Network) -> str:
-    return f"cell {network.config['cell']!r}"
-
-
-def _difference(wanted: dict[str, Any], given: dict[str, Any]) -> str:
-    """Say in a few words where two lists of shapes differ first."""
-    for name in [*wanted, *given]:
-        if wanted.get(name) != given.get(name):
-            return f"{name} is {given.get(name, 'missing')}, expected {wanted.get(name, 'none')}"
-    return "they are in another order"
+    return network.entry, weights[where]

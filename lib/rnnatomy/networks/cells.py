@@ -1,7 +1,12 @@
 """Recurrent cells: one entry each, with all that a network or an analysis asks of a cell.
 
 A cell is two things: arrays, kept by a Flax module that ``make`` draws, and a pure function
-``step`` of these arrays by dotted path. A further cell needs an entry in ``CELLS``, nothing else.
+``step`` of these arrays by dotted path. A further cell needs an entry in ``CELLS``, nothing else:
+
+    def step(p, h, x):
+        return (h + jnp.tanh(x @ p["dense_i.kernel"] + h @ p["dense_h.kernel"])) / 2
+
+    cells.CELLS["leaky"] = cells.gated(("h",), step)
 """
 
 from collections.abc import Callable, Mapping
@@ -9,6 +14,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -78,12 +84,12 @@ def find(name: str) -> Cell:
     Raises:
         ValueError: if there is no such cell.
     """
-    if name not in CELLS:
+    if not isinstance(name, str) or name not in CELLS:
         raise ValueError(f"cell {name!r} is unknown: choose from {', '.join(CELLS)}.")
     return CELLS[name]
 
 
-def at_rest(cell: Cell, batch: int, hidden: int, dtype: Any = jnp.float32) -> Carry:
+def initial_carry(cell: Cell, batch: int, hidden: int, dtype: Any = jnp.float32) -> Carry:
     """Return the carry before the first frame: zero."""
     return cell.carry(jnp.zeros((batch, cell.copies * hidden), dtype))
 
@@ -118,10 +124,10 @@ def scan(
     Returns:
         The last carry; and the hidden states (time, batch, hidden), or None if not to be kept.
     """
-    given = parameters(weights)
+    arrays = parameters(weights)
 
     def step(carry: Carry, frame: Array) -> tuple[Carry, Array | None]:
-        carry = cell.step(given, carry, frame)
+        carry = cell.step(arrays, carry, frame)
         return carry, cell.hidden(carry) if keep else None
 
     return jax.lax.scan(step, start, jnp.swapaxes(inputs, 0, 1))
@@ -161,6 +167,23 @@ def open_forget_gate(
     return bias.at[GATES.index("f")].set(1).reshape(shape)
 
 
+def mismatch(expected: Mapping[str, Any], arrays: Mapping[str, Any]) -> str:
+    """Say in a few words where the shapes of two tables of arrays differ first; nothing if nowhere.
+
+    Args:
+        expected: arrays by name, or what tells their shapes.
+        arrays: held against them.
+    """
+    shapes = [
+        {name: np.shape(array) for name, array in table.items()} for table in (expected, arrays)
+    ]
+    for name in {**shapes[0], **shapes[1]}:
+        wanted, shape = (table.get(name, "missing") for table in shapes)
+        if wanted != shape:
+            return f"{name!r} is {shape}, expected {'none' if wanted == 'missing' else wanted}"
+    return ""
+
+
 def kernel_matrices(
     gates: tuple[str, ...],
 ) -> tuple[
@@ -176,29 +199,62 @@ def kernel_matrices(
         gates: their names, in the order of the columns.
     """
 
-    def kernels(parameters: Parameters) -> dict[str, str]:
+    def kernels(arrays: Parameters) -> dict[str, str]:
         names = dict(zip(SIDES, ("dense_i.kernel", "dense_h.kernel"), strict=True))
-        return {side: name for side, name in names.items() if name in parameters}
+        return {side: name for side, name in names.items() if name in arrays}
 
-    def matrices(parameters: Parameters) -> dict[str, Any]:
+    def matrices(arrays: Parameters) -> dict[str, Any]:
         return {
             f"{side} {gate}": block.T
-            for side, name in kernels(parameters).items()
-            for gate, block in zip(gates, _split(parameters[name], len(gates)), strict=True)
+            for side, name in kernels(arrays).items()
+            for gate, block in zip(gates, _split(arrays[name], len(gates)), strict=True)
         }
 
-    def with_matrices(parameters: Parameters, changed: Matrices) -> dict[str, Any]:
-        own = {name: matrix.shape for name, matrix in matrices(parameters).items()}
-        given = {name: matrix.shape for name, matrix in changed.items()}
-        if own != given:
-            raise ValueError(f"the matrices have shapes {given}: this cell takes {own}.")
+    def with_matrices(arrays: Parameters, changed: Matrices) -> dict[str, Any]:
+        difference = mismatch(matrices(arrays), changed)
+        if difference:
+            raise ValueError(f"the matrices do not fit the cell: {difference}.")
         joined = {
-            name: jnp.concatenate([jnp.asarray(changed[f"{side} {g}"]).T for g in gates], axis=1)
-            for side, name in kernels(parameters).items()
+            name: jnp.concatenate(
+                [jnp.asarray(changed[f"{side} {g}"], arrays[name].dtype).T for g in gates], axis=1
+            )
+            for side, name in kernels(arrays).items()
         }
-        return {**parameters, **joined}
+        return {**arrays, **joined}
 
     return matrices, with_matrices
+
+
+def gated(
+    gates: tuple[str, ...],
+    step: Callable[[Parameters, Carry, Array], Carry],
+    make: Callable[[int, int, nnx.Rngs], nnx.Module] | None = None,
+    *,
+    recurrent: bool = True,
+    **capabilities: Any,
+) -> Cell:
+    """Return the entry of a cell that keeps its gates side by side, as of ``Kernels``.
+
+    Args:
+        gates: their names, in the order of the columns.
+        step: as of ``Cell``.
+        make: as of ``Cell``; None for ``Kernels``.
+        recurrent: whether a gate reads the hidden state.
+        capabilities: other fields of ``Cell``.
+    """
+
+    def draw(feature: int, hidden: int, rngs: nnx.Rngs) -> nnx.Module:
+        return Kernels(feature, hidden, len(gates), recurrent=recurrent, rngs=rngs)
+
+    matrices, with_matrices = kernel_matrices(gates)
+    return Cell(
+        make or draw,
+        step,
+        gates=gates,
+        matrices=matrices,
+        with_matrices=with_matrices,
+        **capabilities,
+    )
 
 
 def _split(kernel: Any, count: int) -> list[Any]:
@@ -262,25 +318,8 @@ def _minimal_lstm_step(p: Parameters, h: Array, x: Array) -> Array:
     return kept * h + (1.0 - kept) * new
 
 
-def _gated(
-    gates: tuple[str, ...],
-    step: Callable[[Parameters, Carry, Array], Carry],
-    make: Callable[[int, int, nnx.Rngs], nnx.Module] | None = None,
-    *,
-    recurrent: bool = True,
-    **more: Any,
-) -> Cell:
-    def draw(feature: int, hidden: int, rngs: nnx.Rngs) -> nnx.Module:
-        return Kernels(feature, hidden, len(gates), recurrent=recurrent, rngs=rngs)
-
-    matrices, with_matrices = kernel_matrices(gates)
-    return Cell(
-        make or draw, step, gates=gates, matrices=matrices, with_matrices=with_matrices, **more
-    )
-
-
 CELLS: dict[str, Cell] = {
-    "lstm": _gated(
+    "lstm": gated(
         GATES,
         _lstm_step,
         _lstm,
@@ -289,11 +328,11 @@ CELLS: dict[str, Cell] = {
         carry=lambda state: tuple(jnp.split(state, 2, axis=-1)),
         copies=2,
     ),
-    "gru": _gated(("r", "z", "n"), _gru_step, _gru),
-    "gru-before": _gated(("r", "z", "n"), _gru_before_step),
-    "elman": _gated(("h",), _elman_step),
-    "minimal-gru": _gated(("z", "h"), _minimal_gru_step, recurrent=False),
-    "minimal-lstm": _gated(("f", "i", "h"), _minimal_lstm_step, recurrent=False),
+    "gru": gated(("r", "z", "n"), _gru_step, _gru),
+    "gru-before": gated(("r", "z", "n"), _gru_before_step),
+    "elman": gated(("h",), _elman_step),
+    "minimal-gru": gated(("z", "h"), _minimal_gru_step, recurrent=False),
+    "minimal-lstm": gated(("f", "i", "h"), _minimal_lstm_step, recurrent=False),
 }
 """Every cell by name.
 

@@ -1,8 +1,9 @@
 """The networks, in Flax NNX: a classifier, a predictor and two autoencoders.
 
-Each takes the name of its recurrent cell (``cells.CELLS``), and tells its sizes in ``FIELDS``, so
-that a run on disk can be put together again from its config. The readout is fixed once for the
-whole book: ``logits = W h + b`` with ``W`` of shape (class, hidden), the transpose of Flax's kernel.
+Each takes the name of its recurrent cell (``cells.CELLS``), and keeps the arguments that it was
+made with, so that a run on disk can be put together again from its config. The readout is fixed
+once for the whole book: ``logits = W h + b`` with ``W`` of shape (class, hidden), the transpose of
+Flax's kernel.
 """
 
 from typing import Any, ClassVar, NamedTuple
@@ -16,41 +17,60 @@ from jaxtyping import Array, Float
 from rnnatomy.networks import cells
 
 LIKELIHOODS = ("bernoulli", "gaussian")
-
+"""What a decoder's outputs may be: logits of zeros and ones, or means of real numbers."""
 
 LOG_VARIANCE = (-10.0, 10.0)
 """Limits of the logarithm of a variance, so that no exponential of it overflows."""
+
+SIZES = ("frames", "feature", "hidden", "latent", "classes")
+"""Arguments of networks that are whole numbers."""
+
+SWITCHES = ("tied", "residual")
+"""Arguments of networks that are true or false."""
 
 
 class Network(nnx.Module):
     """What all networks have in common: a config from which they can be made again.
 
     Attributes:
-        RECURRENT: names of the attributes that hold the arrays of a recurrent cell.
-        sizes: the arguments that the network was made with, by name, but its random source.
+        RECURRENT: names of the attributes that hold the arrays of a recurrent cell; the first of
+            these cells reads the inputs.
+        arguments: what the network was made with, by name, but its random source.
+        entry: of its recurrent cell, if it has one.
     """
 
     RECURRENT: ClassVar[tuple[str, ...]] = ()
-    sizes: tuple[tuple[str, Any], ...]
+    arguments: tuple[tuple[str, Any], ...]
+    entry: cells.Cell
 
     @property
     def config(self) -> dict[str, Any]:
         """The model's name and the arguments that it was made with."""
-        return {"model": type(self).__name__, **dict(self.sizes)}
+        return {"model": type(self).__name__, **dict(self.arguments)}
 
-    @property
-    def entry(self) -> cells.Cell:
-        """The entry of the network's recurrent cell."""
-        return cells.find(dict(self.sizes)["cell"])
+    def states(
+        self, inputs: Float[Array, "batch time feature"]
+    ) -> Float[Array, "batch time hidden"]:
+        """Return the hidden state of the cell that reads the inputs, after every frame.
+
+        Raises:
+            ValueError: if the network is not recurrent.
+        """
+        if not self.RECURRENT:
+            name = type(self).__name__
+            raise ValueError(f"a {name} has no hidden states: give a recurrent network.")
+        reader = getattr(self, self.RECURRENT[0])
+        return cells.unroll(self.entry, reader, self._start(inputs), inputs)
 
     def _start(self, inputs: Array) -> cells.Carry:
-        return cells.at_rest(self.entry, len(inputs), dict(self.sizes)["hidden"], inputs.dtype)
+        hidden = dict(self.arguments)["hidden"]
+        return cells.initial_carry(self.entry, len(inputs), hidden, inputs.dtype)
 
 
 class Classifier(Network):
     """A recurrent cell that reads a sequence, with a linear readout of its last hidden state.
 
-    Per step of an LSTM, with input x, hidden state h and cell state c (products of gates elementwise):
+    Per step of an LSTM, with input x, hidden state h and cell state c (gates multiply elementwise):
 
         i, f, o = sigmoid(W_x x + W_h h + b),  g = tanh(W_x x + W_h h + b)
         c <- f c + i g,  h <- o tanh(c)
@@ -58,12 +78,12 @@ class Classifier(Network):
     Args:
         feature: size of one input frame, at least 1.
         hidden: number of units, at least 1.
-        classes: number of classes, at least 2.
+        classes: number of classes, at least 1.
         cell: name of the recurrent cell, see ``cells.CELLS``.
         rngs: source of the initial parameters.
 
     Raises:
-        ValueError: if the cell is unknown.
+        ValueError: if a size is no whole number of at least 1, or the cell is unknown.
 
     Reference:
         Hochreiter and Schmidhuber (1997); forget bias 1 after Gers, Schmidhuber and Cummins (2000)
@@ -75,8 +95,9 @@ class Classifier(Network):
     def __init__(
         self, feature: int, hidden: int, classes: int, *, cell: str = "lstm", rngs: nnx.Rngs
     ):
-        self.sizes = _sizes(feature=feature, hidden=hidden, classes=classes, cell=cell)
-        self.cell = cells.find(cell).make(feature, hidden, rngs)
+        self.arguments = _arguments(feature=feature, hidden=hidden, classes=classes, cell=cell)
+        self.entry = cells.find(cell)
+        self.cell = self.entry.make(feature, hidden, rngs)
         self.readout = nnx.Linear(hidden, classes, rngs=rngs)
 
     def __call__(self, inputs: Float[Array, "batch time feature"]) -> Float[Array, "batch class"]:
@@ -84,12 +105,6 @@ class Classifier(Network):
         entry, start = self.entry, self._start(inputs)
         carry, _ = cells.scan(entry, self.cell, start, inputs, keep=False)
         return self.readout(entry.hidden(carry))
-
-    def states(
-        self, inputs: Float[Array, "batch time feature"]
-    ) -> Float[Array, "batch time hidden"]:
-        """Return the hidden state after every frame."""
-        return cells.unroll(self.entry, self.cell, self._start(inputs), inputs)
 
 
 class Trajectory(NamedTuple):
@@ -101,9 +116,9 @@ class Trajectory(NamedTuple):
         outputs: predicted frames, one per decoder state.
     """
 
-    encoder: Float[Array | np.ndarray, "batch read hidden"]
-    decoder: Float[Array | np.ndarray, "batch time hidden"]
-    outputs: Float[Array | np.ndarray, "batch time feature"]
+    encoder: Float[Any, "batch read hidden"]
+    decoder: Float[Any, "batch time hidden"]
+    outputs: Float[Any, "batch time feature"]
 
 
 class Seq2Seq(Network):
@@ -123,7 +138,7 @@ class Seq2Seq(Network):
         rngs: source of the initial parameters.
 
     Raises:
-        ValueError: if the cell is unknown.
+        ValueError: if a size is no whole number of at least 1, or the cell is unknown.
 
     Reference:
         Sutskever, Vinyals and Le (2014); Cho and others (2014); Martinez, Black and Romero (2017)
@@ -142,10 +157,12 @@ class Seq2Seq(Network):
         residual: bool = False,
         rngs: nnx.Rngs,
     ):
-        self.sizes = _sizes(feature=feature, hidden=hidden, cell=cell, tied=tied, residual=residual)
-        make = cells.find(cell).make
-        self.encoder = make(feature, hidden, rngs)
-        self.decoder = self.encoder if tied else make(feature, hidden, rngs)
+        self.arguments = _arguments(
+            feature=feature, hidden=hidden, cell=cell, tied=tied, residual=residual
+        )
+        self.entry = cells.find(cell)
+        self.encoder = self.entry.make(feature, hidden, rngs)
+        self.decoder = self.encoder if tied else self.entry.make(feature, hidden, rngs)
         self.readout = nnx.Linear(hidden, feature, rngs=rngs)
         self.residual = residual
 
@@ -188,11 +205,11 @@ class Seq2Seq(Network):
         Returns:
             The hidden state after each frame, and the predicted frames.
         """
-        entry, given = self.entry, cells.parameters(self.decoder)
+        entry, arrays = self.entry, cells.parameters(self.decoder)
 
         def step(carried: tuple[Any, Array], _: None) -> tuple[Any, tuple[Array, Array]]:
             carry, fed = carried
-            carry = entry.step(given, carry, fed)
+            carry = entry.step(arrays, carry, fed)
             hidden = entry.hidden(carry)
             output = self.readout(hidden) + (fed if self.residual else 0.0)
             return (carry, output), (hidden, output)
@@ -235,7 +252,8 @@ class VAE(Network):
         rngs: source of the initial parameters.
 
     Raises:
-        ValueError: if a size is below 1, or the cell or the likelihood is unknown.
+        ValueError: if a size is no whole number of at least 1, or the cell or the likelihood is
+            unknown.
 
     Reference:
         Kingma and Welling (2014); Bowman and others (2016) for sequences; Rybkin, Daniilidis and
@@ -255,16 +273,15 @@ class VAE(Network):
         likelihood: str = "bernoulli",
         rngs: nnx.Rngs,
     ):
-        _check_autoencoder(frames, feature, hidden, latent, likelihood)
-        self.sizes = _sizes(
+        self.arguments = _arguments(
             frames=frames, feature=feature, hidden=hidden, latent=latent, cell=cell,
             likelihood=likelihood,
         )  # fmt: skip
-        entry = cells.find(cell)
-        self.encoder = entry.make(feature, hidden, rngs)
+        self.entry = cells.find(cell)
+        self.encoder = self.entry.make(feature, hidden, rngs)
         self.posterior = nnx.Linear(hidden, 2 * latent, rngs=rngs)
-        self.start = nnx.Linear(latent, entry.copies * hidden, rngs=rngs)
-        self.decoder = entry.make(latent, hidden, rngs)
+        self.start = nnx.Linear(latent, self.entry.copies * hidden, rngs=rngs)
+        self.decoder = self.entry.make(latent, hidden, rngs)
         self.readout = nnx.Linear(hidden, feature, rngs=rngs)
         self.noise = _noise(likelihood)
 
@@ -278,15 +295,9 @@ class VAE(Network):
         """Return what is drawn from latent vectors: logits, or means if the model is Gaussian."""
         return self.readout(self.drawing(latent))
 
-    def reading(
-        self, inputs: Float[Array, "batch time feature"]
-    ) -> Float[Array, "batch time hidden"]:
-        """Return the encoder's hidden state after every frame."""
-        return cells.unroll(self.entry, self.encoder, self._start(inputs), inputs)
-
     def drawing(self, latent: Float[Array, "batch latent"]) -> Float[Array, "batch time hidden"]:
         """Return the decoder's hidden state at every frame."""
-        frames = dict(self.sizes)["frames"]
+        frames = dict(self.arguments)["frames"]
         *memory, hidden = jnp.split(self.start(latent), self.entry.copies, axis=-1)
         start = self.entry.carry(jnp.concatenate([*memory, jnp.tanh(hidden)], axis=-1))
         fed = jnp.broadcast_to(latent[:, None], (len(latent), frames, latent.shape[1]))
@@ -307,7 +318,7 @@ class MLPVAE(Network):
         rngs: source of the initial parameters.
 
     Raises:
-        ValueError: if a size is below 1, or the likelihood is unknown.
+        ValueError: if a size is no whole number of at least 1, or the likelihood is unknown.
 
     Reference:
         Kingma and Welling (2014); the layers are those of Burda, Grosse and Salakhutdinov (2016),
@@ -324,8 +335,7 @@ class MLPVAE(Network):
         likelihood: str = "bernoulli",
         rngs: nnx.Rngs,
     ):
-        _check_autoencoder(frames, feature, hidden, latent, likelihood)
-        self.sizes = _sizes(
+        self.arguments = _arguments(
             frames=frames, feature=feature, hidden=hidden, latent=latent, likelihood=likelihood
         )
         self.read = nnx.Linear(frames * feature, hidden, rngs=rngs)
@@ -344,23 +354,28 @@ class MLPVAE(Network):
     def decode(self, latent: Float[Array, "batch latent"]) -> Float[Array, "batch time feature"]:
         """Return what is drawn from latent vectors: logits, or means if the model is Gaussian."""
         hidden = nnx.relu(self.draw_on(nnx.relu(self.draw(latent))))
-        return self.readout(hidden).reshape(len(latent), dict(self.sizes)["frames"], -1)
+        return self.readout(hidden).reshape(len(latent), dict(self.arguments)["frames"], -1)
 
 
-def _sizes(**sizes: Any) -> tuple[tuple[str, Any], ...]:
-    return tuple(sizes.items())
+def _arguments(**arguments: Any) -> tuple[tuple[str, Any], ...]:
+    """Return the arguments of a network, if each is what it may be."""
+    return tuple((name, _argument(name, value)) for name, value in arguments.items())
 
 
-def _check_autoencoder(
-    frames: int, feature: int, hidden: int, latent: int, likelihood: str
-) -> None:
-    sizes = {"frames": frames, "feature": feature, "hidden": hidden, "latent": latent}
-    for name, size in sizes.items():
-        if size < 1:
-            raise ValueError(f"{name} is {size}: give a whole number of at least 1.")
-    if likelihood not in LIKELIHOODS:
+def _argument(name: str, value: Any) -> Any:
+    if name == "cell":
+        cells.find(value)
+    elif name == "likelihood" and value not in LIKELIHOODS:
         known = ", ".join(LIKELIHOODS)
-        raise ValueError(f"likelihood {likelihood!r} is unknown: choose from {known}.")
+        raise ValueError(f"likelihood {value!r} is unknown: choose from {known}.")
+    elif name in SWITCHES and not isinstance(value, bool):
+        raise ValueError(f"{name} is {value!r}: give True or False.")
+    elif name in SIZES:
+        whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+        if not whole or value < 1:
+            raise ValueError(f"{name} is {value!r}: give a whole number of at least 1.")
+        return int(value)
+    return value
 
 
 def _noise(likelihood: str) -> nnx.Param | None:
@@ -372,7 +387,5 @@ def _posterior(outputs: Array) -> Posterior:
     return Posterior(mean, jnp.clip(log_variance, *LOG_VARIANCE))
 
 
-MODELS: dict[str, type[Network]] = {
-    model.__name__: model for model in (Classifier, Seq2Seq, VAE, MLPVAE)
-}
+MODELS: dict[str, Any] = {model.__name__: model for model in (Classifier, Seq2Seq, VAE, MLPVAE)}
 """Every model by the name that a config gives it."""

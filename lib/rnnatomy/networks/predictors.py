@@ -5,7 +5,6 @@ with the frames that follow.
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -14,7 +13,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from rnnatomy.networks import models, training
+from rnnatomy.networks import access, models, training
 
 SKIP = 2
 """Of the decoder states that are followed through training, one in so many is kept."""
@@ -59,15 +58,22 @@ def fit(
         The networks; the history has "loss", and after each epoch "<name>_loss" (epoch, seed) for
         what is followed, and "states" (epoch, seed, sample, time, hidden): the decoder's on the
         first of them, one frame in ``SKIP``.
+
+    Raises:
+        ValueError: if there is no seed, or nothing is followed; or as ``training.fit_ensemble``.
     """
+    if not len(seeds):
+        raise ValueError("there is no seed: give one for each network.")
+    if not followed:
+        raise ValueError("nothing is followed: give examples by name, such as a validation part.")
     parts = {name: jax.tree.map(jnp.asarray, part) for name, part in followed.items()}
 
     def measure(model: nnx.Module) -> dict[str, Array]:
         found = {}
         for name, part in parts.items():
-            went = model.trajectory(part.inputs, part.targets.shape[1])  # type: ignore[attr-defined]
-            found[f"{name}_loss"] = jnp.square(went.outputs - part.targets).mean()
-            found.setdefault("states", went.decoder[:, ::SKIP])
+            path = model.trajectory(part.inputs, part.targets.shape[1])  # type: ignore[attr-defined]
+            found[f"{name}_loss"] = jnp.square(path.outputs - part.targets).mean()
+            found.setdefault("states", path.decoder[:, ::SKIP])
         return found
 
     keys = jax.vmap(jax.random.key)(np.asarray(seeds))
@@ -79,7 +85,12 @@ def fit(
 def trajectory(
     network: models.Seq2Seq, inputs: Float[np.ndarray, "sample read feature"], frames: int
 ) -> models.Trajectory:
-    """Run a predictor over sequences and return what it went through, as NumPy arrays."""
+    """Run a predictor over sequences and return what it went through, as NumPy arrays.
+
+    Raises:
+        ValueError: if inputs do not fit the network, or there are too few frames.
+    """
+    access.check_sequences(network, inputs)
     return models.Trajectory(*map(np.asarray, _trajectory(network, jnp.asarray(inputs), frames)))
 
 
@@ -101,11 +112,11 @@ def onward(network: models.Seq2Seq, frames: int) -> Callable[[np.ndarray, np.nda
     return lambda state, frame: np.asarray(_decode(network, state, frame, frames))
 
 
-@partial(nnx.jit, static_argnames="frames")
+@nnx.jit(static_argnames="frames")
 def _trajectory(network: Any, inputs: Array, frames: int) -> models.Trajectory:
     return network.trajectory(inputs, frames)
 
 
-@partial(nnx.jit, static_argnames="frames")
-def _decode(network: Any, state: Array, frame: Array, frames: int) -> Array:
+@nnx.jit(static_argnames="frames")
+def _decode(network: Any, state: Any, frame: Any, frames: int) -> Array:
     return network.decode(network.entry.carry(state), frame, frames)[0]

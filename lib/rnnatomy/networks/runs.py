@@ -1,25 +1,25 @@
 """A run on disk: arrays as safetensors, metrics and provenance as JSON, written aside and renamed.
 
 A run is a folder: ``parameters.safetensors``, ``states.safetensors`` (the final hidden states of
-the test part, quantised, with labels) and ``run.json``, which is written last and holds the sha256
+the test part, with labels) and ``run.json``, which is written last and holds the sha256
 of the others. Nothing is ever unpickled.
 """
 
 import json
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from jaxtyping import Float, Int, Int8
 
-from rnnatomy.networks import access, models
+from rnnatomy.networks import access, cells
 from rnnatomy.store import checkout, disk
 
 LEVELS = 127
-"""Hidden states lie in (-1, 1) and are stored as whole numbers of 1/127."""
+"""Hidden states that lie in [-1, 1] are stored as whole numbers of 1/127."""
 
 
 class Run(NamedTuple):
@@ -32,7 +32,7 @@ class Run(NamedTuple):
         metrics: numbers by name: test accuracy and the history of training.
         provenance: command, commit, data checksum, seed, versions, device, wall time.
         states: final hidden states of the test samples, if stored.
-        labels: what the test samples show, if stored.
+        labels: what the test samples show, stored with the states.
     """
 
     name: str
@@ -42,11 +42,6 @@ class Run(NamedTuple):
     provenance: dict[str, Any]
     states: Float[np.ndarray, "sample hidden"] | None = None
     labels: Int[np.ndarray, " sample"] | None = None
-
-    @property
-    def model(self) -> str:
-        """Name of the model, such as "Classifier"."""
-        return self.config["model"]
 
     @property
     def readout(self) -> Float[np.ndarray, "class hidden"]:
@@ -65,10 +60,15 @@ class Run(NamedTuple):
 
 
 def save_run(folder: Path, run: Run) -> None:
-    """Write a run into a folder; the folder counts as a run once its last file stands."""
+    """Write a run into a folder; the folder counts as a run once its last file stands.
+
+    Raises:
+        StoreError: as ``check_run``; then nothing has been written.
+    """
+    check_run(run)
     files = {"parameters.safetensors": run.parameters}
     if run.states is not None and run.labels is not None:
-        stored = {"states": quantise(run.states), "labels": run.labels.astype(np.int8)}
+        stored = {"states": quantise(run.states), "labels": _small(run.labels)}
         files["states.safetensors"] = stored
     facts = {"config": run.config, "metrics": run.metrics, "provenance": run.provenance}
     disk.save_folder(folder / "run.json", files, facts)
@@ -88,20 +88,22 @@ def load_run(name: str, model: str = "Classifier") -> Run:
     folder = find_run(name)
     fields = {"config", "metrics", "provenance"}
     document, arrays = disk.load_folder(folder / "run.json", fields, "parameters.safetensors")
+    tables = {field: document[field] for field in fields}
+    for field, table in tables.items():
+        if not isinstance(table, dict):
+            raise disk.StoreError(f"{folder / 'run.json'}: {field!r} is no table; restore the run.")
     stored = arrays.get("states.safetensors", {})
+    states, labels = stored.get("states"), stored.get("labels")
     run = Run(
         name=folder.name,
-        config=document["config"],
         parameters=arrays["parameters.safetensors"],
-        metrics=document["metrics"],
-        provenance=document["provenance"],
-        states=dequantise(stored["states"]) if stored else None,
-        labels=stored["labels"].astype(np.int32) if stored else None,
+        states=None if states is None else dequantise(states),
+        labels=None if labels is None else labels.astype(np.int32),
+        **tables,
     )
-    if run.config.get("model") != model:
-        raise disk.StoreError(
-            f"run {name!r} holds a {run.config.get('model')}, not a {model}: choose another run."
-        )
+    held = run.config.get("model")
+    if held != model:
+        raise disk.StoreError(f"run {name!r} holds a {held}, not a {model}: choose another run.")
     check_run(run)
     return run
 
@@ -110,42 +112,48 @@ def check_run(run: Run) -> None:
     """Hold the arrays of a run against its config.
 
     Raises:
-        StoreError: if an array is missing, has another shape, or is not finite; or the stored
-            states and labels do not fit.
+        StoreError: if the config is that of no network; if an array is missing, has another shape,
+            or is not finite; or if states and labels do not fit the network or each other.
     """
-    try:
-        wanted = _shapes(json.dumps(run.config))
-    except (TypeError, ValueError) as error:
-        raise disk.StoreError(f"run {run.name!r} has a config of no network: {error}") from None
-    given = {name: array.shape for name, array in run.parameters.items()}
-    for name in [*wanted, *given]:
-        if wanted.get(name) != given.get(name):
+    difference = cells.mismatch(_shapes(run), run.parameters)
+    if difference:
+        raise disk.StoreError(
+            f"run {run.name!r} does not fit its config: {difference}; restore it."
+        )
+    arrays = run.parameters if run.states is None else run.parameters | {"states": run.states}
+    for name, array in arrays.items():
+        if not jnp.issubdtype(array.dtype, jnp.floating) or not np.isfinite(array).all():
             raise disk.StoreError(
-                f"run {run.name!r}: array {name!r} is {given.get(name, 'missing')}, its config "
-                f"asks for {wanted.get(name, 'none')}; restore the run."
+                f"run {run.name!r}: {name!r} holds other than finite real numbers; restore the run."
             )
-    for name, array in run.parameters.items():
-        if not np.isfinite(array).all():
-            raise disk.StoreError(f"run {run.name!r}: array {name!r} holds NaN or infinity.")
-    if run.states is not None and run.labels is not None:
-        _check_states(run)
+    _check_states(run)
 
 
-def restore(run: Run) -> models.Network:
+def restore(run: Run) -> Any:
     """Make the network of a run again, with its arrays.
 
     Raises:
         StoreError: as ``check_run``.
     """
     check_run(run)
-    made = access.build(run.config, jax.random.key(0))
-    access.unflatten(run.parameters, made)
-    return made
+    network = access.build(run.config, jax.random.key(0))
+    access.unflatten(run.parameters, network)
+    return network
 
 
-def untrained(run: Run) -> models.Network:
-    """Make the network of a run as it was before training: the same seed, the first parameters."""
-    return access.build(run.config, jax.random.key(run.provenance["seed"]))
+def untrained(run: Run) -> Any:
+    """Make the network of a run as training found it: the first parameters of its seed.
+
+    Raises:
+        StoreError: as ``check_run``; or if the run does not tell its seed.
+    """
+    check_run(run)
+    seed = run.provenance.get("seed")
+    if not isinstance(seed, int):
+        raise disk.StoreError(
+            f"run {run.name!r} tells no seed: give one that does, to see it before training."
+        )
+    return access.build(run.config, jax.random.key(seed))
 
 
 def find_run(name: str) -> Path:
@@ -154,19 +162,16 @@ def find_run(name: str) -> Path:
     Raises:
         StoreError: if there is none; the message lists the runs that exist.
     """
-    for folder in (
-        checkout.root() / "build" / "runs" / name,
-        checkout.root() / "results" / name,
-        Path(name),
-    ):
+    if (Path(name) / "run.json").is_file():
+        return Path(name)
+    made = checkout.root() / "build" / "runs"
+    for folder in (made / name, checkout.root() / "results" / name):
         if (folder / "run.json").is_file():
             return folder
-    made = sorted(
-        path.parent.name for path in (checkout.root() / "build" / "runs").glob("*/run.json")
-    )
-    known = ", ".join([*published(), *made]) or "none"
+    names = [*published(), *sorted(path.parent.name for path in made.glob("*/run.json"))]
     raise disk.StoreError(
-        f"run {name!r} is missing: choose one of {known}, or the path of a run's folder."
+        f"run {disk.brief(name)} is missing: choose one of {', '.join(names) or 'none'}, or the "
+        "path of a run's folder."
     )
 
 
@@ -176,34 +181,72 @@ def published(prefix: str = "") -> list[str]:
     return sorted(names, key=lambda name: (name.rpartition("-")[0], len(name), name))
 
 
-def quantise(states: Float[np.ndarray, "..."]) -> Int8[np.ndarray, "..."]:
-    """Round hidden states in (-1, 1) to whole numbers of 1/127."""
-    return np.rint(np.asarray(states) * LEVELS).astype(np.int8)
+def quantise(
+    states: Float[np.ndarray, "..."],
+) -> Int8[np.ndarray, "..."] | Float[np.ndarray, "..."]:
+    """Round hidden states to whole numbers of 1/127, if they lie in [-1, 1].
+
+    Those of some cells go beyond; then they stay as they are.
+    """
+    if states.size and np.abs(states).max() > 1:
+        return states
+    return np.rint(states * LEVELS).astype(np.int8)
 
 
-def dequantise(levels: Int8[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
-    """Turn whole numbers of 1/127 back into hidden states."""
-    return levels.astype(np.float32) / LEVELS
+def dequantise(
+    stored: Int8[np.ndarray, "..."] | Float[np.ndarray, "..."],
+) -> Float[np.ndarray, "..."]:
+    """Turn what ``quantise`` gives back into hidden states."""
+    return stored.astype(np.float32) / LEVELS if stored.dtype == np.int8 else stored
 
 
-@cache
-def _shapes(config: str) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the arrays of a network by dotted path, without making it."""
-    made = nnx.eval_shape(lambda: access.build(json.loads(config), jax.random.key(0)))
-    pairs = nnx.to_flat_state(nnx.state(made))
-    return {".".join(map(str, path)): leaf.shape for path, leaf in pairs}
+def _small(labels: Int[np.ndarray, "..."]) -> Int[np.ndarray, "..."]:
+    """Return labels as small whole numbers, if they fit."""
+    return labels.astype(np.int8 if labels.max(initial=0) < 128 else np.int32)
+
+
+def _shapes(run: Run) -> dict[str, jax.ShapeDtypeStruct]:
+    """Return what tells the shapes of the arrays that the config of a run asks for."""
+    if not isinstance(run.config, dict):
+        raise disk.StoreError(
+            f"run {run.name!r} has the config of no network: {disk.brief(run.config)} is no table."
+        )
+    cell = run.config.get("cell")
+    entry = cells.CELLS.get(cell) if isinstance(cell, str) else None
+    try:
+        return _shapes_of(json.dumps(run.config, sort_keys=True, default=str), entry)
+    except ValueError as error:
+        raise disk.StoreError(f"run {run.name!r} has the config of no network: {error}") from None
+
+
+@lru_cache(maxsize=64)
+def _shapes_of(config: str, entry: cells.Cell | None) -> dict[str, jax.ShapeDtypeStruct]:
+    """Return the shapes of the arrays of a network, without making it; the entry tells it apart."""
+    return jax.eval_shape(
+        lambda: cells.parameters(access.build(json.loads(config), jax.random.key(0)))
+    )
 
 
 def _check_states(run: Run) -> None:
-    assert run.states is not None and run.labels is not None
-    hidden, classes = run.config.get("hidden"), run.config.get("classes", np.inf)
-    if run.states.ndim != 2 or run.states.shape != (len(run.labels), hidden):
+    if run.states is None and run.labels is None:
+        return
+    if run.states is None or run.labels is None:
         raise disk.StoreError(
-            f"run {run.name!r} holds states of shape {run.states.shape} for "
-            f"{len(run.labels)} labels: expected ({len(run.labels)}, {hidden}); restore the run."
+            f"run {run.name!r} holds states without labels, or labels without states; restore it."
         )
-    if run.labels.size and not (run.labels.min() >= 0 and run.labels.max() < classes):
+    hidden, classes = run.config["hidden"], run.config.get("classes")
+    expected = (len(run.labels), hidden)
+    if run.labels.ndim != 1 or run.labels.dtype.kind not in "iu" or run.states.shape != expected:
         raise disk.StoreError(
-            f"run {run.name!r} holds labels from {run.labels.min()} to {run.labels.max()}: "
-            f"expected 0 to {classes - 1}; restore the run."
+            f"run {run.name!r} holds states of shape {run.states.shape} for labels of shape "
+            f"{run.labels.shape}: expected ({len(run.labels)}, {hidden}) for whole numbers; "
+            "restore the run."
+        )
+    if not run.labels.size:
+        return
+    least, most = run.labels.min(), run.labels.max()
+    if least < 0 or (classes is not None and most >= classes):
+        raise disk.StoreError(
+            f"run {run.name!r} holds labels from {least} to {most}: its network has "
+            f"{classes or 'no'} classes; restore the run."
         )

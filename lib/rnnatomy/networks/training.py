@@ -15,12 +15,14 @@ from flax import nnx
 from jax.sharding import AxisType, PartitionSpec
 from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 
+from rnnatomy.analysis import checks
 from rnnatomy.store import checkpoints
 
 Create = Callable[[PRNGKeyArray], nnx.Module]
-
+"""What makes a fresh network from a random key."""
 
 Metrics = dict[str, Any]
+"""What was measured after an epoch, by name."""
 
 
 class Moment(NamedTuple):
@@ -36,6 +38,7 @@ class Moment(NamedTuple):
 
 
 Loss = Callable[[nnx.Module, Any, Moment], Float[Array, ""]]
+"""Gives the mean loss of a network on a batch at a moment."""
 
 
 class Recipe(NamedTuple):
@@ -131,7 +134,8 @@ def fit_ensemble(
         create: makes a fresh model from a key.
         loss: mean loss of a model on one batch at a moment, from which a loss that draws at random
             takes its key.
-        train: arrays with one sample per row, as a tree; ``loss`` gets a batch of each.
+        train: arrays with one sample per row, as a tree; ``loss`` gets a batch of each. For a
+            model with classes, inputs and the class of each as a whole number.
         recipe: optimiser and schedule.
         keys: one random key per network.
         measure: metrics of a model on the validation part, after each epoch.
@@ -142,13 +146,19 @@ def fit_ensemble(
         The fitted networks and their history.
 
     Raises:
-        ValueError: if a number in the recipe is out of range, or the batch exceeds the data.
+        ValueError: if a number in the recipe is out of range, or the batch exceeds the data; if
+            the arrays of the data differ in length, are empty, or hold other than finite real
+            numbers; if a label is none of the model's classes; or if there is no key.
         NotFiniteError: if a loss is not finite; the checkpoint keeps the last finite epoch.
         disk.StoreError: if the checkpoint is damaged or belongs to another run.
     """
-    samples = len(jax.tree.leaves(train)[0])
+    if keys.ndim != 1 or not len(keys):
+        raise ValueError(f"keys have shape {keys.shape}: give (seed,), one for each network.")
+    samples = _check_data(train)
     _check_recipe(recipe, samples)
-    graph = nnx.split(nnx.eval_shape(lambda: create(keys[0])))[0]
+    model = nnx.eval_shape(lambda: create(keys[0]))
+    _check_labels(train, model)
+    graph = nnx.split(model)[0]
     optimiser = one_cycle(recipe, recipe.epochs * (samples // recipe.batch))
 
     def initial(key: PRNGKeyArray) -> tuple[Any, Any]:
@@ -316,25 +326,25 @@ def side_by_side(function: Callable[..., Any]) -> Callable[..., Any]:
         arrays; so is what it returns.
     """
 
-    def together(networks: Any, *shared: Any) -> Any:
+    def map_networks(networks: Any, *shared: Any) -> Any:
         if jax.default_backend() == "cpu":
             return jax.lax.map(lambda network: function(network, *shared), networks)
         return jax.vmap(lambda network: function(network, *shared))(networks)
 
-    def share_out(networks: Any, *shared: Any) -> Any:
+    def distribute(networks: Any, *shared: Any) -> Any:
         count = len(jax.tree.leaves(networks)[0])
         devices = jax.devices()
         used = max(n for n in range(1, len(devices) + 1) if count % n == 0)
         mesh = jax.make_mesh((used,), ("seed",), (AxisType.Auto,), devices=devices[:used])
-        each, same = PartitionSpec("seed"), PartitionSpec()
-        specs = (each, *[same] * len(shared))
+        split, whole = PartitionSpec("seed"), PartitionSpec()
+        specs = (split, *[whole] * len(shared))
         # Networks do not talk to each other, so there is nothing for the check of what varies
         # over devices to find; it would only refuse the zero state that a cell starts from.
-        return jax.shard_map(together, mesh=mesh, in_specs=specs, out_specs=each, check_vma=False)(
-            networks, *shared
-        )
+        return jax.shard_map(
+            map_networks, mesh=mesh, in_specs=specs, out_specs=split, check_vma=False
+        )(networks, *shared)
 
-    return jax.jit(share_out)
+    return jax.jit(distribute)
 
 
 def use_each_core() -> None:
@@ -351,12 +361,48 @@ def use_each_core() -> None:
     os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false"
 
 
+def _check_data(train: Any) -> int:
+    """Return the number of samples, if the arrays agree about it and hold finite real numbers."""
+    leaves = jax.tree_util.tree_leaves_with_path(train)
+    lengths = {len(leaf) if np.ndim(leaf) else 0 for _, leaf in leaves}
+    if len(lengths) != 1 or 0 in lengths:
+        told = " and ".join(map(str, sorted(lengths))) or "no"
+        raise ValueError(
+            f"the arrays of the training data have {told} rows: give each of them one row for each "
+            "sample, and at least one."
+        )
+    for path, leaf in leaves:
+        place = jax.tree_util.keystr(path)
+        name = f"array {place} of the training data" if place else "the training data"
+        array = checks.real(name, leaf)
+        if array.dtype.kind == "f":
+            # in the precision of the training, in which a large number may be infinite
+            with np.errstate(over="ignore"):
+                array = np.asarray(jnp.asarray(array))
+            checks.finite(name, array)
+    return lengths.pop()
+
+
+def _check_labels(train: Any, model: Any) -> None:
+    """Refuse labels that are none of the classes of a model, if it has classes."""
+    classes = getattr(model, "config", {}).get("classes")
+    if classes is None or not isinstance(train, tuple) or len(train) != 2:
+        return
+    labels = np.asarray(train[1])
+    if labels.dtype.kind in "iu" and not (labels.min() >= 0 and labels.max() < classes):
+        raise ValueError(
+            f"labels run from {labels.min()} to {labels.max()}: this network tells {classes} "
+            f"classes apart, give 0 to {classes - 1}."
+        )
+
+
 def _check_recipe(recipe: Recipe, samples: int) -> None:
-    if recipe.epochs < 1:
+    if not isinstance(recipe.epochs, int | np.integer) or recipe.epochs < 1:
         raise ValueError(f"epochs is {recipe.epochs}: give a whole number of at least 1.")
-    if not 1 <= recipe.batch <= samples:
+    if not isinstance(recipe.batch, int | np.integer) or not 1 <= recipe.batch <= samples:
         raise ValueError(f"batch is {recipe.batch}: give 1 to {samples}, the training samples.")
-    if not (recipe.learning_rate > 0 and recipe.clip > 0 and recipe.weight_decay >= 0):
+    finite = np.isfinite([recipe.learning_rate, recipe.weight_decay]).all()
+    if not (finite and recipe.learning_rate > 0 and recipe.clip > 0 and recipe.weight_decay >= 0):
         raise ValueError(f"{recipe}: learning_rate and clip are above 0, weight_decay at least 0.")
 
 

@@ -1,6 +1,5 @@
 """Variational autoencoders of sequences: their bounds in nats, and which latent units they use."""
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -11,15 +10,14 @@ from flax import nnx
 from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 
+from rnnatomy.analysis import checks
 from rnnatomy.networks import models, training
 
 ACTIVE = 0.01
 """A latent unit is active if its posterior mean varies more than this over the data."""
 
-
 COLLAPSED = 0.01
 """A latent unit whose posterior is this near to the prior, in nats, has collapsed."""
-
 
 Autoencoder = models.VAE | models.MLPVAE
 
@@ -205,7 +203,7 @@ def fit(
     model: Any = nnx.eval_shape(lambda: create(keys[0]))
     bernoulli = model.noise is None
     for part in (train, validation):
-        check_values(part, bernoulli)
+        _check_values(part, bernoulli)
     pixels, draw = jax.random.split(jax.random.key(len(validation)))
     held = jnp.asarray(validation)
     held = binarise(pixels, held) if bernoulli else held
@@ -249,7 +247,7 @@ def bounds(
     """
     if samples < 1:
         raise ValueError(f"samples is {samples}: give a whole number of at least 1.")
-    check_values(inputs, model.noise is None)
+    _check_values(inputs, model.noise is None)
     found = _bounds(model, jnp.asarray(inputs), key, samples, batch)
     return Bounds(*(np.asarray(part) for part in found))
 
@@ -258,7 +256,7 @@ def posterior(
     model: Autoencoder, inputs: Float[np.ndarray, "sample time feature"]
 ) -> models.Posterior:
     """Return the posterior of every sample, a batch at a time."""
-    check_values(inputs, model.noise is None)
+    _check_values(inputs, model.noise is None)
     return _posteriors(model, jnp.asarray(inputs))
 
 
@@ -270,7 +268,7 @@ def reconstruct(
     Returns:
         Probabilities of white for a Bernoulli model, else means.
     """
-    check_values(inputs, model.noise is None)
+    _check_values(inputs, model.noise is None)
     return np.asarray(_reconstruct(model, jnp.asarray(inputs)))
 
 
@@ -307,7 +305,13 @@ def posterior_collapse(
     Args:
         kl: of each sample and unit, in nats.
         threshold: a unit with less than this on the mean over the samples has collapsed, in nats.
+
+    Raises:
+        ValueError: if a number is not finite.
     """
+    kl = checks.numbers("kl", kl, "sample latent")
+    if not checks.is_number(threshold):
+        raise ValueError(f"threshold is {threshold}: give a number of nats.")
     units = np.flatnonzero(np.mean(kl, axis=0) < threshold)
     count = kl.shape[1]
     verdict = f"{len(units)} of {count} latent units have collapsed: {units.tolist()}."
@@ -318,23 +322,7 @@ def posterior_collapse(
     return PosteriorCollapse(units, len(units) == count, verdict)
 
 
-def check_values(inputs: np.ndarray | Array, bernoulli: bool) -> None:
-    """Refuse values that a likelihood does not know.
-
-    Raises:
-        ValueError: if values are not finite, or not in [0, 1] for a Bernoulli model.
-    """
-    least, most = float(np.min(inputs)), float(np.max(inputs))
-    if not np.isfinite([least, most]).all():
-        raise ValueError("inputs are not finite: give numbers without NaN and infinity.")
-    if bernoulli and (least < 0 or most > 1):
-        raise ValueError(
-            f"inputs run from {least:g} to {most:g}: a Bernoulli model takes values in [0, 1]; "
-            "scale them, or choose likelihood='gaussian'."
-        )
-
-
-@partial(nnx.jit, static_argnames=("samples", "batch"))
+@nnx.jit(static_argnames=("samples", "batch"))
 def _bounds(model: Any, inputs: Array, key: PRNGKeyArray, samples: int, batch: int) -> Any:
     def one(taken: tuple[Array, Array]) -> tuple[Array, ...]:
         x, place = taken
@@ -362,15 +350,15 @@ def _posteriors(model: Any, inputs: Array) -> Any:
 
 @nnx.jit
 def _reconstruct(model: Any, inputs: Array) -> Array:
-    return training.predict(lambda batch: _seen(model, model.encode(batch).mean), inputs)
+    return training.predict(lambda batch: _means(model, model.encode(batch).mean), inputs)
 
 
 @nnx.jit
 def _draw(model: Any, latent: Array) -> Array:
-    return training.predict(lambda batch: _seen(model, batch), latent)
+    return training.predict(lambda batch: _means(model, batch), latent)
 
 
-def _seen(model: Autoencoder, latent: Array) -> Array:
+def _means(model: Autoencoder, latent: Array) -> Array:
     outputs = model.decode(latent)
     return jax.nn.sigmoid(outputs) if model.noise is None else outputs
 
@@ -395,6 +383,17 @@ def _log_normal(z: Array, posterior: models.Posterior | None = None) -> Float[Ar
     mean, log_variance = posterior
     wide = jnp.square(z - mean) * jnp.exp(-log_variance)
     return -(wide + log_variance + jnp.log(2 * jnp.pi)).sum(axis=-1) / 2
+
+
+def _check_values(inputs: np.ndarray | Array, bernoulli: bool) -> None:
+    """Refuse values that a likelihood does not know."""
+    checks.numbers("inputs", inputs, "sample time feature")
+    least, most = float(np.min(inputs)), float(np.max(inputs))
+    if bernoulli and (least < 0 or most > 1):
+        raise ValueError(
+            f"inputs run from {least:g} to {most:g}: a Bernoulli model takes values in [0, 1]; "
+            "scale them, or choose likelihood='gaussian'."
+        )
 
 
 def _check_objective(objective: Objective) -> None:
