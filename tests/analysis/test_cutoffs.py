@@ -78,22 +78,26 @@ def test_confusion_rows_sum_to_class_counts_and_recall_is_its_diagonal():
 
 W, BIAS, STATES, LABELS = random_case()
 BAD = {
-    "states of another width": ((BIAS, STATES[:, :5], LABELS), "takes .sample, 6."),
-    "states of one axis": ((BIAS, STATES[0], LABELS), "takes .sample, 6."),
-    "bias of another size": ((BIAS[:3], STATES, LABELS), r"bias has shape \(3,\)"),
-    "labels of another size": ((BIAS, STATES, LABELS[:9]), r"labels \(9,\).*\(50,\)"),
-    "states not finite": ((BIAS, np.where(STATES > 0.5, np.nan, STATES), LABELS), "states: NaN"),
-    "bias not finite": ((BIAS * np.inf, STATES, LABELS), "bias: NaN"),
+    "states of another width": ((BIAS, STATES[:, :5], LABELS), r"states .* give \(sample, 6\)"),
+    "states of one axis": ((BIAS, STATES[0], LABELS), r"states .* give \(sample, 6\)"),
+    "bias of another size": ((BIAS[:3], STATES, LABELS), r"\(3,\) of bias .* give \(4,\)"),
+    "labels of another size": ((BIAS, STATES, LABELS[:9]), r"\(9,\) of labels .* each of 50 samp"),
+    "states not finite": (
+        (BIAS, np.where(STATES > 0.5, np.nan, STATES), LABELS),
+        "NaN or infinity in states",
+    ),
+    "bias not finite": ((BIAS * np.inf, STATES, LABELS), "NaN or infinity in bias"),
     "a label above the classes": ((BIAS, STATES, LABELS + 1), "label 4 .* give 0 to 3"),
     "a label below 0": ((BIAS, STATES, LABELS - 1), "label -1 .* give 0 to 3"),
     "a class without samples": ((BIAS, STATES, np.maximum(LABELS, 1)), "class 0 has no sample"),
 }
 
 
+@pytest.mark.parametrize("measure", [cutoffs.cutoffs, cutoffs.every_cutoff])
 @pytest.mark.parametrize(("given", "message"), BAD.values(), ids=BAD)
-def test_bad_input_has_its_own_error(as_users, given, message):
+def test_bad_input_has_its_own_error(as_users, measure, given, message):
     with pytest.raises(ValueError, match=message):
-        cutoffs.cutoffs(svd.svd(W), *given)
+        measure(svd.svd(W), *given)
 
 
 def bits(subset, modes=4):
@@ -207,7 +211,51 @@ def test_a_table_that_is_not_one_row_a_subset_is_refused(function):
         function(np.zeros((7, 2)))
 
 
-@pytest.mark.parametrize(("given", "message"), BAD.values(), ids=BAD)
-def test_bad_input_has_the_same_error_for_every_cutoff(as_users, given, message):
-    with pytest.raises(ValueError, match=message):
-        cutoffs.every_cutoff(svd.svd(W), *given)
+@pytest.mark.parametrize("batch", [0, -1, 1.5, np.nan, True])
+def test_a_batch_has_samples(as_users, batch):
+    with pytest.raises(ValueError, match=f"batch is {batch}: give a whole number of samples"):
+        cutoffs.every_cutoff(svd.svd(W), BIAS, STATES, LABELS, batch=batch)
+
+
+# finite in double precision; in single precision the first two are infinite, and of the third
+# only sums; the last ones are zero there
+@pytest.mark.parametrize("factor", [1e300, 1e60, 3e37, 1e-30, 1e-60])
+def test_logits_beyond_single_precision_are_refused(factor):
+    given = BIAS * factor, STATES, LABELS
+    with pytest.raises(ValueError, match="too far for single precision"):
+        cutoffs.every_cutoff(svd.svd(W * factor), *given)
+    expected = cutoffs.cutoffs(svd.svd(W), BIAS, STATES, LABELS)
+    for found, wanted in zip(cutoffs.cutoffs(svd.svd(W * factor), *given), expected, strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("factor", [2.0**100, 2.0**-40])
+def test_no_cutoff_depends_on_the_unit_of_the_logits(factor):
+    given = svd.svd(W * factor), BIAS * factor, STATES, LABELS
+    expected = cutoffs.every_cutoff(svd.svd(W), BIAS, STATES, LABELS)
+    np.testing.assert_array_equal(cutoffs.every_cutoff(*given), expected)
+
+
+def test_logits_beyond_double_precision_are_refused():
+    for measure in (cutoffs.cutoffs, cutoffs.every_cutoff):
+        with pytest.raises(ValueError, match=r"NaN or infinity in logits|for single precision"):
+            measure(svd.svd(W * 1e200), BIAS, STATES * 1e200, LABELS)
+
+
+def test_there_is_a_label_for_each_sample(as_users):
+    logits = np.random.default_rng(0).normal(size=(200, 3))
+    for count in (cutoffs.confusion, cutoffs.recall):
+        with pytest.raises(ValueError, match=r"\(1,\) of labels .* each of 200 samples"):
+            count(logits, np.array([1]))
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.int32, np.uint64])
+def test_small_whole_numbers_do_for_labels_of_many_classes(as_users, dtype):
+    labels = np.arange(120)
+    table = cutoffs.confusion(np.eye(120)[::-1], labels.astype(dtype))
+    np.testing.assert_array_equal(table, np.eye(120, dtype=int)[::-1])
+
+
+def test_without_directions_there_is_no_worth():
+    assert cutoffs.shapley(np.ones((1, 3))).shape == (0, 3)
+    assert cutoffs.interactions(np.ones((1, 3))).shape == (0, 0, 3)

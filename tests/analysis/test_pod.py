@@ -351,8 +351,8 @@ def test_a_fraction_beyond_the_kept_modes_is_refused():
         pod.modes_for(basis, 0.9)
 
 
-@pytest.mark.parametrize("fraction", [0.0, -0.1, 1.01, np.nan])
-def test_a_fraction_out_of_range_is_refused(fraction):
+@pytest.mark.parametrize("fraction", [0.0, -0.1, 1.01, np.nan, True, None])
+def test_a_fraction_out_of_range_is_refused(as_users, fraction):
     with pytest.raises(ValueError, match=f"fraction {fraction} is out of range"):
         pod.modes_for(pod.pod(np.eye(3), centred=False), fraction)
 
@@ -373,7 +373,7 @@ def test_states_of_encoder_and_decoder_are_joined_along_time():
     [
         ((3, 2, 6), "the encoder has 4 hidden units and the decoder 6: give the same number"),
         ((2, 2, 4), "the encoder has 3 samples and the decoder 2: give the same number"),
-        ((3, 4), r"states of the decoder have 2 axes: give three, \(sample, time, hidden\)"),
+        ((3, 4), r"shape \(3, 4\) of decoder does not fit: give \(sample, time, hidden\)"),
     ],
 )
 def test_states_that_do_not_fit_are_not_joined(as_users, shape, message):
@@ -405,8 +405,8 @@ def test_numbers_too_large_to_square_are_refused(route):
 
 @every_route
 @pytest.mark.parametrize("shape", [(10, 4), (4, 10)])
-@pytest.mark.parametrize("modes", [-1, 0, 5])
-def test_more_modes_than_units_or_snapshots_are_refused(route, shape, modes):
+@pytest.mark.parametrize("modes", [-1, 0, 5, 1.5, np.nan, True])
+def test_more_modes_than_units_or_snapshots_are_refused(as_users, route, shape, modes):
     message = f"{shape[0]} snapshots of {shape[1]} hidden units do not have {modes} modes: "
     with pytest.raises(ValueError, match=message + "choose from 1 to 4"):
         route(normal(0, *shape), centred=True, modes=modes)
@@ -482,3 +482,63 @@ def test_states_and_coefficients_are_finite(number):
     for function in (partial(pod.project, basis), partial(pod.reconstruct, basis)):
         with pytest.raises(ValueError, match="give finite numbers"):
             function(np.array([1, 2, 3, number]))
+
+
+USES = {
+    "energies": pod.energies,
+    "modes_for": lambda basis: pod.modes_for(basis, 0.5),
+    "project": lambda basis: pod.project(basis, np.ones(4)),
+    "reconstruct": lambda basis: pod.reconstruct(basis, np.ones(4)),
+}
+
+
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+@pytest.mark.parametrize("name", ["modes", "singular_values", "mean"])
+def test_a_decomposition_is_finite(use, name):
+    basis = pod.pod(normal(0, 9, 4), centred=True)
+    getattr(basis, name).flat[1] = np.nan
+    with pytest.raises(ValueError, match=f"NaN or infinity in {name} is not allowed"):
+        use(basis)
+
+
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+@pytest.mark.parametrize("energy", [0.0, -1.0, np.nan, np.inf])
+def test_a_decomposition_has_energy(use, energy):
+    basis = pod.pod(normal(0, 9, 4), centred=True)._replace(energy=energy)
+    with pytest.raises(ValueError, match=f"the energy of the modes is {energy}: give a number ab"):
+        use(basis)
+
+
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+def test_parts_of_a_decomposition_fit_each_other(as_users, use):
+    basis = pod.pod(normal(0, 9, 4), centred=True)
+    with pytest.raises(ValueError, match=r"of modes does not fit: give \(mode, 4\)"):
+        use(basis._replace(modes=basis.modes[:, :2]))
+
+
+def test_modes_may_be_left_out_of_a_decomposition():
+    basis = pod.pod(normal(0, 9, 4), centred=True)
+    few, states = basis._replace(modes=basis.modes[:2]), normal(1, 5, 4)
+    expected = pod.project(basis, states)[:, :2]
+    np.testing.assert_allclose(pod.project(few, states), expected, atol=1e-12)
+    np.testing.assert_array_equal(pod.energies(few), pod.energies(basis))
+
+
+# how many modes hold the energy of encoder and decoder
+
+
+def test_modes_of_encoder_and_decoder_are_counted_together():
+    axes = np.linalg.qr(normal(0, 8, 3))[0].T
+    # the encoder moves along one direction and the decoder along two others, which are weaker
+    encoder = normal(1, 30, 5, 1) * 10 @ axes[:1]
+    decoder = normal(2, 30, 5, 2) @ axes[1:]
+    found = pod.mode_counts(encoder + 7, decoder + 7, (0.5, 0.99, 1 - 1e-9))
+    assert found.tolist() == [1, 3, 3]
+    assert pod.mode_counts(encoder, encoder).tolist() == [1, 1]
+
+
+def test_mode_counts_are_those_of_the_joined_states():
+    encoder, decoder = normal(0, 6, 5, 4) + 1, normal(1, 6, 3, 4)
+    basis = pod.pod(np.concatenate([encoder, decoder], axis=1), centred=True)
+    expected = [pod.modes_for(basis, fraction) for fraction in (0.9, 0.999)]
+    assert pod.mode_counts(encoder, decoder, (0.9, 0.999)).tolist() == expected

@@ -134,10 +134,11 @@ def test_centring_classes_leaves_argmax_and_softmax_and_kills_the_constant(seed)
     assert svd.svd(centred).s[-1] < 1e-12 < 1e-3 < svd.svd(W).s[-1]
 
 
-@pytest.mark.parametrize("matrix", [np.ones(3), np.ones((2, 2, 2))])
+@pytest.mark.parametrize("matrix", [np.ones(3), np.ones((2, 2, 2)), np.ones((0, 3))])
 def test_a_matrix_has_two_axes(as_users, matrix):
-    with pytest.raises(ValueError, match=f"has {matrix.ndim} axes: give two"):
-        svd.svd(matrix)
+    for function in (svd.svd, svd.centre_classes):
+        with pytest.raises(ValueError, match=r"of the matrix does not fit: give \(class, hidden\)"):
+            function(matrix)
 
 
 @pytest.mark.parametrize("number", [np.nan, np.inf])
@@ -146,14 +147,14 @@ def test_a_matrix_is_finite(number):
         svd.svd(np.array([[1.0, number]]))
 
 
-@pytest.mark.parametrize("rank", [-1, 4])
-def test_a_rank_out_of_range_is_refused(rank):
+@pytest.mark.parametrize("rank", [-1, 4, 1.5, np.nan, True, None])
+def test_a_rank_out_of_range_is_refused(as_users, rank):
     with pytest.raises(ValueError, match=f"rank {rank} is out of range: choose from 0 to 3"):
         svd.truncate(svd.svd(np.eye(3)), rank)
 
 
-@pytest.mark.parametrize("direction", [0, -1, 4])
-def test_a_direction_out_of_range_is_refused(direction):
+@pytest.mark.parametrize("direction", [0, -1, 4, 1.5, np.nan, True, "1"])
+def test_a_direction_out_of_range_is_refused(as_users, direction):
     message = f"direction {direction} does not exist: choose from 1 to 3"
     with pytest.raises(ValueError, match=message):
         svd.select(svd.svd(np.eye(3)), [1, direction])
@@ -169,3 +170,70 @@ def test_a_repeated_direction_is_refused():
 def test_energy_of_a_zero_matrix_is_refused():
     with pytest.raises(ValueError, match="all singular values are zero"):
         svd.energy(svd.svd(np.zeros((3, 4))))
+
+
+def test_energy_too_large_to_square_is_refused():
+    with pytest.raises(ValueError, match="NaN or infinity in the squares of the singular values"):
+        svd.energy(svd.svd(1e200 * np.eye(3)))
+
+
+USES = {
+    "validate": svd.validate,
+    "select": lambda parts: svd.select(parts, [1]),
+    "truncate": lambda parts: svd.truncate(parts, 1),
+    "without": lambda parts: svd.without(parts, 1),
+    "compose": svd.compose,
+    "energy": svd.energy,
+    "cosines_with_constant": svd.cosines_with_constant,
+}
+
+
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+@pytest.mark.parametrize("name", svd.SVD._fields)
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_parts_are_finite(use, name, number):
+    parts = svd.svd(normal(0, 3, 4))
+    getattr(parts, name).flat[1] = number
+    with pytest.raises(ValueError, match=f"NaN or infinity in {name} is not allowed"):
+        use(parts)
+
+
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+def test_parts_have_the_same_number_of_modes(as_users, use):
+    U, s, Vt = svd.svd(normal(0, 3, 4))
+    for parts, name in (
+        ((U[:, :2], s, Vt), "U"),
+        ((U, s, Vt[:2]), "Vt"),
+        ((U, s[:, None], Vt), "s"),
+    ):
+        with pytest.raises(ValueError, match=f"shape .* of {name} does not fit"):
+            use(svd.SVD(*parts))
+
+
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+def test_parts_may_come_as_any_three_arrays(as_users, use):
+    parts = svd.svd(normal(0, 3, 4))
+    for ours, theirs in zip(use(parts), use(tuple(part.tolist() for part in parts)), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@given(st.lists(st.integers(-4, 4), min_size=1, max_size=12), st.integers(0, 4))
+def test_poles_are_the_large_entries_of_either_side_the_largest_first(entries, least):
+    poles = svd.poles(np.array(entries, float), float(least))
+    ordered = sorted(range(len(entries)), key=lambda place: -entries[place])
+    assert poles.high.tolist() == [place for place in ordered if entries[place] > least]
+    ordered = sorted(range(len(entries)), key=lambda place: entries[place])
+    assert poles.low.tolist() == [place for place in ordered if entries[place] < -least]
+
+
+def test_poles_tell_what_a_planted_direction_tells_apart():
+    readout = np.outer([0.0, 3.0, -2.0, 1.0, -0.1], normal(0, 6)) + 1e-3 * normal(1, 5, 6)
+    left = svd.svd(readout).U[:, 0]
+    high, low = svd.poles(left, 0.2)
+    assert (high.tolist(), low.tolist()) == ([1, 3], [2])
+
+
+@pytest.mark.parametrize("least", [-0.1, np.nan, "1", None])
+def test_the_least_size_of_a_pole_is_at_least_zero(as_users, least):
+    with pytest.raises(ValueError, match=f"least is {least}: give a number of at least 0"):
+        svd.poles(np.ones(3), least)

@@ -1,7 +1,6 @@
-"""Separability and clustering of an embedding of hidden-state trajectories.
+"""Clusters of points: how to find them, how many there are, and how they agree with classes.
 
-Points are rows. Labels are whole numbers that name classes or clusters; any numbers do. A label
-per frame, in order, makes segments: runs of one label, with a border where the next one starts.
+Points are rows. Labels are whole numbers that name classes or clusters; any numbers do.
 """
 
 import warnings
@@ -17,6 +16,9 @@ from rnnatomy.analysis import checks, points, separability
 
 LINKAGES = ("ward", "complete", "average", "single")
 """Ways to measure how far two clusters are apart, when the nearest are joined."""
+
+MOST_POINTS = 400
+"""Most points of a view whose clusters are scored: of more, a random part is taken."""
 
 
 def kmeans(
@@ -42,8 +44,8 @@ def kmeans(
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning
 
-    points = checks.finite_points(points)
-    _check_clusters(points, clusters)
+    points = checks.double("points", points, "point feature")
+    clusters = _check_clusters(points, clusters)
     solver = KMeans(clusters, n_init=10, random_state=int(rng.integers(2**31)))
     with warnings.catch_warnings():
         # it is about clusters left empty, which are an error below
@@ -65,7 +67,7 @@ def agglomerative(
 
     Args:
         points: finite numbers. Memory grows with the square of their number, to about 2 GB for
-            15,000 points (except for "single"); see ``subsample``.
+            15,000 points (except for "single"); see ``points.subsample``.
         clusters: from 2 to the number of points.
         linkage: how far two clusters are apart: "ward", by how much the scatter within clusters
             would grow; "complete", "average" or "single", by the largest, mean or smallest
@@ -83,47 +85,11 @@ def agglomerative(
     """
     from sklearn.cluster import AgglomerativeClustering
 
-    points = checks.finite_points(points)
-    _check_clusters(points, clusters)
+    points = checks.double("points", points, "point feature")
+    clusters = _check_clusters(points, clusters)
     if linkage not in LINKAGES:
         raise ValueError(f"linkage {linkage!r} is unknown: choose from {', '.join(LINKAGES)}.")
     return AgglomerativeClustering(clusters, linkage=linkage).fit_predict(points)
-
-
-class FoundSilhouettes(NamedTuple):
-    """Silhouette of the clusters that each method finds by itself, from -1 to 1.
-
-    Attributes:
-        kmeans: of k-means.
-        ward: of agglomerative clustering with this linkage.
-        complete: likewise.
-        average: likewise.
-        single: likewise.
-    """
-
-    kmeans: float
-    ward: float
-    complete: float
-    average: float
-    single: float
-
-
-def found_silhouettes(
-    points: Float[np.ndarray, "point feature"], clusters: int, rng: np.random.Generator
-) -> FoundSilhouettes:
-    """Measure how clearly points fall into clusters, without labels, by five methods.
-
-    Args:
-        points: finite numbers.
-        clusters: from 2 to the number of points less one.
-        rng: source of the starts of k-means.
-
-    Raises:
-        ValueError: as ``kmeans``, ``agglomerative`` and ``silhouette``.
-    """
-    found = [kmeans(points, clusters, rng)]
-    found += [agglomerative(points, clusters, linkage) for linkage in LINKAGES]
-    return FoundSilhouettes(*(separability.silhouette(points, labels) for labels in found))
 
 
 class ClusterCount(NamedTuple):
@@ -164,10 +130,11 @@ def count_clusters(
     """
     if not len(candidates):
         raise ValueError("there is no candidate: give at least one number of clusters.")
+    points = checks.double("points", points, "point feature")
+    tried = checks.labels(candidates, name="candidates", each="number of clusters")
     scores = np.array(
-        [separability.silhouette(points, method(points, clusters)) for clusters in candidates]
+        [separability.silhouette(points, method(points, clusters)) for clusters in tried.tolist()]
     )
-    tried = np.asarray(candidates)
     return ClusterCount(int(tried[scores.argmax()]), tried, scores)
 
 
@@ -191,11 +158,12 @@ def agreement(found: Int[np.ndarray, " point"], labels: Int[np.ndarray, " point"
     """Measure how far the clusters found agree with the true classes.
 
     Args:
-        found: the clusters, any number of them.
+        found: cluster of each point, any number of clusters.
         labels: the true classes, at least two.
 
     Raises:
-        ValueError: if the lengths differ, or there is one class only.
+        ValueError: if the lengths differ, labels are not whole numbers, or there is one class
+            only.
 
     Reference:
         Hubert and Arabie (1985); Vinh, Epps and Bailey (2010); Rosenberg and Hirschberg (2007).
@@ -206,8 +174,8 @@ def agreement(found: Int[np.ndarray, " point"], labels: Int[np.ndarray, " point"
         v_measure_score,
     )
 
-    _check_same_length(found, labels)
-    checks.check_classes(labels)
+    found = checks.labels(found, name="found")
+    labels = checks.classes(labels, len(found))
     return Agreement(
         float(adjusted_rand_score(labels, found)),
         float(adjusted_mutual_info_score(labels, found)),
@@ -221,22 +189,23 @@ def relabel(
     """Rename clusters after classes, one to one, so that as many points as possible are right.
 
     Args:
-        found: the clusters, any number of them.
-        labels: the true classes.
+        found: cluster of each point, any number of clusters.
+        labels: the true classes, at least one.
 
     Returns:
         The clusters under their classes' numbers. Clusters beyond the number of classes get
         numbers above the largest class.
 
     Raises:
-        ValueError: if the lengths differ, or there are no points.
+        ValueError: if the lengths differ, labels are not whole numbers, or there are no points.
 
     Reference:
         Kuhn (1955).
     """
     from sklearn.metrics.cluster import contingency_matrix
 
-    _check_same_length(found, labels)
+    found = checks.labels(found, name="found")
+    labels = checks.labels(labels, len(found))
     clusters, number = np.unique(found, return_inverse=True)
     classes = np.unique(labels)
     rows, columns = linear_sum_assignment(contingency_matrix(found, labels), maximize=True)
@@ -245,58 +214,60 @@ def relabel(
     return names[number]
 
 
-def _check_clusters(points: np.ndarray, clusters: int) -> None:
-    if not 2 <= clusters <= len(points):
-        raise ValueError(
-            f"{clusters} clusters were asked for: choose from 2 to {len(points)}, the number of "
-            "points."
-        )
-
-
-def _check_same_length(found: np.ndarray, labels: np.ndarray) -> None:
-    if found.shape != labels.shape or labels.ndim != 1 or not labels.size:
-        raise ValueError(
-            f"found has shape {found.shape} and labels {labels.shape}: give one number per point "
-            "in each, for at least one point."
-        )
-
-
-POINTS = 400
-"""At most so many states are compared with each other; of more, a random part."""
-
-
 def score_views(
     states: Float[np.ndarray, "sample time hidden"],
     labels: Int[np.ndarray, " sample"],
     rng: np.random.Generator,
 ) -> dict[str, dict[str, float]]:
-    """Cluster decoder states under each view, as many clusters as classes, and score the clusters.
+    """Look for the classes of trajectories, taken as points in three ways, and score what is found.
+
+    Points are found under each of ``points.VIEWS``, in as many clusters as there are classes.
 
     Args:
-        states: hidden states.
-        labels: class of each sample.
-        rng: source of k-means' starts, and of the part of many points.
+        states: hidden states of each sample over time, finite numbers.
+        labels: class of each sample, at least two.
+        rng: source of k-means' starts, and of the part of more than 400 points.
 
     Returns:
-        By view: "silhouette" of the true classes; "kmeans" and "ward", the silhouette of the
-        clusters found, which needs no labels; "kmeans_ari" and "ward_ari", their adjusted Rand
-        index against the classes.
+        By the name of the view: "silhouette" of the true classes; "kmeans" and "ward", the
+        silhouette of the clusters found, which needs no labels; "kmeans_ari" and "ward_ari", their
+        adjusted Rand index against the classes.
+
+    Raises:
+        ValueError: as the views, ``silhouette``, ``kmeans`` and ``agreement``.
     """
-    classes = len(np.unique(labels))
-    methods = {
-        "kmeans": partial(kmeans, rng=rng),
-        "ward": partial(agglomerative, linkage="ward"),
-    }
+    states = checks.numbers("states", states, "sample time hidden")
+    labels = checks.classes(labels, len(states), each="sample")
     scores = {}
     for name, view in points.VIEWS.items():
         cloud, sample = view(states)
-        if len(cloud) > POINTS:
-            kept = points.subsample(rng, labels[sample], POINTS)
+        if len(cloud) > MOST_POINTS:
+            kept = points.subsample(rng, labels[sample], MOST_POINTS)
             cloud, sample = cloud[kept], sample[kept]
-        score = {"silhouette": separability.silhouette(cloud, labels[sample])}
-        for method, cluster in methods.items():
-            found = cluster(cloud, classes)
-            score[method] = separability.silhouette(cloud, found)
-            score[f"{method}_ari"] = agreement(found, labels[sample]).ari
-        scores[name] = score
+        scores[name] = _scores(cloud, labels[sample], rng)
     return scores
+
+
+def _scores(
+    cloud: Float[np.ndarray, "point feature"],
+    labels: Int[np.ndarray, " point"],
+    rng: np.random.Generator,
+) -> dict[str, float]:
+    """Return the silhouette of classes, and silhouette and agreement of clusters, as many."""
+    classes = len(np.unique(labels))
+    methods = {"kmeans": partial(kmeans, rng=rng), "ward": partial(agglomerative, linkage="ward")}
+    scores = {"silhouette": separability.silhouette(cloud, labels)}
+    for method, cluster in methods.items():
+        found = cluster(cloud, classes)
+        scores[method] = separability.silhouette(cloud, found)
+        scores[f"{method}_ari"] = agreement(found, labels).ari
+    return scores
+
+
+def _check_clusters(points: np.ndarray, clusters: int) -> int:
+    if not checks.is_whole(clusters, 2, len(points)):
+        raise ValueError(
+            f"{clusters} clusters were asked for: choose from 2 to {len(points)}, the number of "
+            "points."
+        )
+    return int(clusters)

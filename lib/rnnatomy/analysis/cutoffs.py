@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from rnnatomy.analysis import svd
+from rnnatomy.analysis import checks, svd
 
 
 class Cutoffs(NamedTuple):
@@ -38,18 +38,20 @@ def cutoffs(
 
     Args:
         parts: decomposition of the readout W.
-        bias: the readout's bias.
-        states: final hidden states.
+        bias: the readout's bias, finite numbers.
+        states: final hidden states, finite numbers.
         labels: the classes, 0 to class - 1, each at least once.
 
     Raises:
-        ValueError: if shapes do not fit, states are not finite, or a class has no sample.
+        ValueError: if shapes do not fit, numbers are not finite, or a class has no sample.
     """
-    _check(parts, bias, states, labels)
+    parts, bias, states, labels = _check(parts, bias, states, labels)
     modes = len(parts.s)
 
     def measured(kept: svd.SVD) -> Float[np.ndarray, " class"]:
-        return recall(states @ svd.compose(kept).T + bias, labels)
+        with np.errstate(over="ignore", invalid="ignore"):
+            logits = states @ svd.compose(kept).T + bias
+        return recall(logits, labels)
 
     return Cutoffs(
         full=measured(parts),
@@ -77,8 +79,8 @@ def every_cutoff(
 
     Args:
         parts: decomposition of the readout W, with at most 12 directions.
-        bias: the readout's bias, never cut.
-        states: final hidden states.
+        bias: the readout's bias, finite numbers; never cut.
+        states: final hidden states, finite numbers.
         labels: the classes, 0 to class - 1, each at least once.
         batch: samples at a time, at least 1.
 
@@ -87,18 +89,26 @@ def every_cutoff(
         keeps none, the last row all.
 
     Raises:
-        ValueError: as ``cutoffs``; or if there are more than 12 directions.
+        ValueError: as ``cutoffs``; or if there are more than 12 directions, the batch holds no
+            sample, or logits are too large or too small for single precision.
     """
-    _check(parts, bias, states, labels)
+    parts, bias, states, labels = _check(parts, bias, states, labels)
+    if not checks.is_whole(batch, 1):
+        raise ValueError(f"batch is {batch}: give a whole number of samples, at least 1.")
     if len(parts.s) > MOST_MODES:
         raise ValueError(
             f"{len(parts.s)} directions have 2^{len(parts.s)} cutoffs, which is too many: give at "
             f"most {MOST_MODES}, or take the single and nested ones with cutoffs()."
         )
     counts = _class_counts(labels, len(bias))
-    terms = (states @ parts.Vt.T)[:, :, None] * (parts.s * parts.U).T
+    with np.errstate(over="ignore", invalid="ignore"):
+        terms = (states @ parts.Vt.T)[:, :, None] * (parts.s * parts.U).T
+    _check_precision(terms, bias)
     hits = _hits_of_subsets(
-        jnp.asarray(terms, jnp.float32), jnp.asarray(bias, jnp.float32), jnp.asarray(labels), batch
+        jnp.asarray(terms, jnp.float32),
+        jnp.asarray(bias, jnp.float32),
+        jnp.asarray(labels, jnp.int32),
+        int(batch),
     )
     return np.asarray(hits, np.float64) / counts
 
@@ -110,9 +120,9 @@ def single_and_nested(recalls: Float[np.ndarray, "subset class"]) -> Cutoffs:
         recalls: one row per subset, as from ``every_cutoff``.
 
     Raises:
-        ValueError: if the number of rows is not a power of two.
+        ValueError: if the number of rows is not a power of two, or a number is not finite.
     """
-    modes, _ = _subsets(recalls)
+    recalls, modes, _ = _subsets(recalls)
     bits = 1 << np.arange(modes + 1)
     return Cutoffs(recalls[-1], recalls[bits - 1], recalls[len(recalls) - 1 - bits[:-1]])
 
@@ -135,19 +145,19 @@ def shapley(
         with none.
 
     Raises:
-        ValueError: if the number of rows is not a power of two.
+        ValueError: if the number of rows is not a power of two, or a number is not finite.
 
     Reference:
         Shapley (1953).
     """
-    modes, sizes = _subsets(recalls)
+    recalls, modes, sizes = _subsets(recalls)
     weight = np.array([factorial(n) * factorial(modes - n - 1) for n in range(modes)])
-    values = []
+    values = np.zeros((modes, recalls.shape[1]))
     for k in range(modes):
         without_k = np.flatnonzero(~np.arange(len(recalls)) >> k & 1)
         gain = recalls[without_k | 1 << k] - recalls[without_k]
-        values.append(weight[sizes[without_k]] / factorial(modes) @ gain)
-    return np.stack(values)
+        values[k] = weight[sizes[without_k]] / factorial(modes) @ gain
+    return values
 
 
 def interactions(
@@ -165,12 +175,12 @@ def interactions(
         Symmetric in the directions, zero for a direction with itself.
 
     Raises:
-        ValueError: if the number of rows is not a power of two.
+        ValueError: if the number of rows is not a power of two, or a number is not finite.
 
     Reference:
         Grabisch and Roubens (1999).
     """
-    modes, sizes = _subsets(recalls)
+    recalls, modes, sizes = _subsets(recalls)
     weight = np.array([factorial(n) * factorial(modes - n - 2) for n in range(modes - 1)])
     table = np.zeros((modes, modes, recalls.shape[1]))
     rows = np.arange(len(recalls))
@@ -189,11 +199,18 @@ def recall(
 ) -> Float[np.ndarray, " class"]:
     """Return, for each class, the fraction of its samples that are read as it.
 
+    Args:
+        logits: of the readout, finite numbers; the largest of a row is the class that is read.
+        labels: the classes, 0 to class - 1, each at least once.
+
+    Returns:
+        Fractions (0..1).
+
     Raises:
-        ValueError: if a class has no sample, or a label is out of range.
+        ValueError: if a class has no sample, or as ``confusion``.
     """
     table = confusion(logits, labels)
-    return np.diag(table) / _class_counts(labels, logits.shape[1])
+    return np.diag(table) / _class_counts(labels, len(table))
 
 
 def confusion(
@@ -201,51 +218,68 @@ def confusion(
 ) -> Int[np.ndarray, "class class"]:
     """Count how often a sample of one class (row) is read as another (column).
 
+    Args:
+        logits: of the readout, finite numbers; the largest of a row is the class that is read.
+        labels: the classes, 0 to class - 1.
+
+    Returns:
+        Numbers of samples; a row sums to the samples of its class.
+
     Raises:
-        ValueError: if a label is out of range.
+        ValueError: if a label is out of range, lengths differ, or logits are not finite.
     """
-    classes = logits.shape[1]
-    _check_labels(labels, classes)
-    pairs = labels * classes + logits.argmax(axis=1)
+    logits = checks.numbers("logits", logits, "sample class")
+    samples, classes = logits.shape
+    labels = _check_labels(checks.labels(labels, samples, each="sample"), classes)
+    pairs = labels.astype(np.int64) * classes + logits.argmax(axis=1)
     return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
 
 
-def _check(parts: svd.SVD, bias: np.ndarray, states: np.ndarray, labels: np.ndarray) -> None:
+def _check(
+    parts: svd.SVD, bias: np.ndarray, states: np.ndarray, labels: np.ndarray
+) -> tuple[svd.SVD, np.ndarray, np.ndarray, np.ndarray]:
+    """Return a readout, states and labels as arrays, if they fit each other."""
+    parts = svd.validate(parts)
     classes, hidden = len(parts.U), parts.Vt.shape[1]
-    if states.ndim != 2 or states.shape[1] != hidden:
-        raise ValueError(
-            f"states have shape {states.shape}: this readout takes (sample, {hidden})."
-        )
-    if bias.shape != (classes,) or labels.shape != states.shape[:1]:
-        raise ValueError(
-            f"bias has shape {bias.shape} and labels {labels.shape}: "
-            f"give ({classes},) and ({len(states)},)."
-        )
-    for name, array in {"states": states, "bias": bias}.items():
-        if not np.isfinite(array).all():
-            raise ValueError(f"{name}: NaN or infinity is not allowed; give finite numbers.")
+    states = checks.numbers("states", states, f"sample {hidden}")
+    bias = checks.numbers("bias", bias, f"{classes}")
+    labels = checks.labels(labels, len(states), each="sample")
+    return parts, bias, states, labels
 
 
-def _check_labels(labels: np.ndarray, classes: int) -> None:
+def _check_precision(terms: Float[np.ndarray, "sample mode class"], bias: np.ndarray) -> None:
+    """Refuse terms of logits whose sums leave the range of single precision."""
+    sizes = [np.abs(terms).max(initial=0), np.abs(bias).max()]
+    # a score is the difference of two logits, each a sum of one term per mode and the bias
+    largest = 2 * (terms.shape[1] * sizes[0] + sizes[1])
+    if not largest < np.finfo(np.float32).max or 0 < max(sizes) < 1e-20:
+        raise ValueError(
+            f"logits go to {largest:.1g}, too far for single precision (1e-20 to 1e38): scale "
+            "readout and bias by one factor."
+        )
+
+
+def _check_labels(labels: np.ndarray, classes: int) -> np.ndarray:
     outside = labels[(labels < 0) | (labels >= classes)]
     if outside.size:
         raise ValueError(f"label {outside[0]} is out of range: give 0 to {classes - 1}.")
+    return labels
 
 
 def _class_counts(labels: np.ndarray, classes: int) -> np.ndarray:
-    _check_labels(labels, classes)
-    counts = np.bincount(labels, minlength=classes)
+    counts = np.bincount(_check_labels(checks.labels(labels), classes), minlength=classes)
     if not counts.all():
         raise ValueError(f"class {counts.argmin()} has no sample: recall is not defined for it.")
     return counts
 
 
-def _subsets(recalls: np.ndarray) -> tuple[int, np.ndarray]:
-    """Return the number of directions, and the size of each subset."""
+def _subsets(recalls: np.ndarray) -> tuple[np.ndarray, int, np.ndarray]:
+    """Return the recalls as an array, the number of directions, and the size of each subset."""
+    recalls = checks.numbers("recalls", recalls, "subset class")
     modes = len(recalls).bit_length() - 1
     if len(recalls) != 1 << modes:
         raise ValueError(f"{len(recalls)} rows are given: give one for each subset, 2^m of them.")
-    return modes, np.bitwise_count(np.arange(len(recalls)))
+    return recalls, modes, np.bitwise_count(np.arange(len(recalls)))
 
 
 @partial(jax.jit, static_argnames="batch")

@@ -14,6 +14,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from threadpoolctl import ThreadpoolController
 
+from rnnatomy.analysis import checks
+
 SMALL = 2**27
 """Multiplications in one product of the snapshots with themselves up to which pod takes the SVD."""
 
@@ -44,18 +46,15 @@ def concatenate(
     """Join the states of an encoder and of its decoder along time.
 
     Args:
-        encoder: one state per step that is read.
+        encoder: one state per step that is read, finite numbers.
         decoder: one state per step that is written, of the same samples.
 
     Raises:
-        ValueError: if the states do not have three axes, or differ in samples or hidden units.
+        ValueError: if the states do not have three axes, differ in samples or hidden units, or
+            are not finite.
     """
-    for name, states in {"encoder": encoder, "decoder": decoder}.items():
-        if states.ndim != 3:
-            raise ValueError(
-                f"the states of the {name} have {states.ndim} axes: "
-                "give three, (sample, time, hidden)."
-            )
+    encoder = checks.numbers("encoder", encoder, "sample time hidden")
+    decoder = checks.numbers("decoder", decoder, "sample time hidden")
     for axis, name in {0: "samples", 2: "hidden units"}.items():
         ours, theirs = encoder.shape[axis], decoder.shape[axis]
         if ours != theirs:
@@ -187,7 +186,14 @@ def energies(basis: POD) -> Float[np.ndarray, " mode"]:
     """Return the share of each mode in the energy, a fraction: ``s_k^2 / sum over j of s_j^2``.
 
     The sum goes over all modes, also those that were not kept: the fractions sum to 1 if all were.
+
+    Args:
+        basis: a decomposition.
+
+    Raises:
+        ValueError: if a number of the decomposition is not finite, or its energy is not above 0.
     """
+    basis = _validate(basis)
     return basis.singular_values**2 / basis.energy
 
 
@@ -199,9 +205,10 @@ def modes_for(basis: POD, fraction: float) -> int:
         fraction: above 0, at most 1; it is met to 1e-12.
 
     Raises:
-        ValueError: if the fraction is out of range, or more than all kept modes hold.
+        ValueError: if the fraction is out of range, or more than all kept modes hold; or as
+            ``energies``.
     """
-    if not 0 < fraction <= 1:
+    if not checks.is_number(fraction, 0, 1) or fraction == 0:
         raise ValueError(f"fraction {fraction} is out of range: give more than 0, at most 1.")
     held = np.cumsum(energies(basis))
     enough = held >= fraction - 1e-12
@@ -216,13 +223,19 @@ def modes_for(basis: POD, fraction: float) -> int:
 def project(basis: POD, states: Float[np.ndarray, "... hidden"]) -> Float[np.ndarray, "... mode"]:
     """Return the coefficients of states in the modes: ``a_k = modes[k] . (x - mean)``.
 
+    Args:
+        basis: a decomposition.
+        states: finite numbers, of as many hidden units.
+
     Raises:
-        ValueError: if the states have another number of hidden units, or are not finite.
+        ValueError: if the states have another number of hidden units, or are not finite; or as
+            ``energies``.
     """
+    basis, states = _validate(basis), checks.real("states", states)
     hidden = len(basis.mean)
     if not states.ndim or states.shape[-1] != hidden:
         raise ValueError(f"states have shape {states.shape}: these modes take (..., {hidden}).")
-    _check_finite(states)
+    checks.finite("states", states)
     return (states - basis.mean) @ basis.modes.T
 
 
@@ -233,18 +246,52 @@ def reconstruct(
 
     Args:
         basis: a decomposition.
-        coefficients: of the first modes, as many as are to be used.
+        coefficients: of the first modes, as many as are to be used; finite numbers.
 
     Raises:
-        ValueError: if there are more coefficients than modes, or they are not finite.
+        ValueError: if there are more coefficients than modes, or they are not finite; or as
+            ``energies``.
     """
+    basis, coefficients = _validate(basis), checks.real("coefficients", coefficients)
     modes = len(basis.modes)
     if not coefficients.ndim or coefficients.shape[-1] > modes:
         raise ValueError(
             f"coefficients have shape {coefficients.shape}: give (..., mode), at most {modes} each."
         )
-    _check_finite(coefficients)
+    checks.finite("coefficients", coefficients)
     return coefficients @ basis.modes[: coefficients.shape[-1]] + basis.mean
+
+
+def mode_counts(
+    encoder: Float[np.ndarray, "sample _ hidden"],
+    decoder: Float[np.ndarray, "sample _ hidden"],
+    fractions: Sequence[float] = (0.95, 0.99),
+) -> Int[np.ndarray, " fraction"]:
+    """Return how many centred modes of encoder and decoder together hold fractions of the energy.
+
+    Args:
+        encoder: as for ``concatenate``.
+        decoder: as for ``concatenate``.
+        fractions: each above 0, at most 1.
+
+    Returns:
+        For each fraction the smallest number of modes.
+
+    Raises:
+        ValueError: as ``concatenate``, ``pod`` and ``modes_for``.
+    """
+    basis = pod(concatenate(encoder, decoder), centred=True)
+    return np.array([modes_for(basis, fraction) for fraction in fractions])
+
+
+def _validate(basis: POD) -> POD:
+    """Return a decomposition as arrays, if its numbers are finite and fit each other."""
+    mean = checks.numbers("mean", basis[2], "hidden")
+    s = checks.numbers("singular_values", basis[1], "mode")
+    modes = checks.numbers("modes", basis[0], f"mode {len(mean)}")
+    if not checks.is_number(basis[4], 0, np.finfo(float).max) or basis[4] == 0:
+        raise ValueError(f"the energy of the modes is {basis[4]}: give a number above 0.")
+    return POD(modes, s, mean, basis[3], basis[4])
 
 
 class _Moments(NamedTuple):
@@ -373,7 +420,7 @@ def _result(modes: np.ndarray, s: np.ndarray, mean: np.ndarray, count: int) -> P
 
 
 def _rows(snapshots: np.ndarray) -> Float[np.ndarray, "snapshot hidden"]:
-    snapshots = np.asarray(snapshots)
+    snapshots = checks.real("snapshots", snapshots)
     shape = snapshots.shape
     if len(shape) < 2 or not shape[-1]:
         raise ValueError(
@@ -391,12 +438,12 @@ def _kept(shape: tuple[int, ...], centred: bool, modes: int | None) -> int:
         kind = "centred" if centred else "uncentred"
         raise ValueError(f"{count} snapshots are too few: {kind} modes take at least {least}.")
     most = min(count, hidden)
-    if modes is not None and not 1 <= modes <= most:
+    if modes is not None and not checks.is_whole(modes, 1, most):
         raise ValueError(
             f"{count} snapshots of {hidden} hidden units do not have {modes} modes: "
             f"choose from 1 to {most}."
         )
-    return most if modes is None else modes
+    return most if modes is None else int(modes)
 
 
 def _check_finite(numbers: np.ndarray | float) -> None:
@@ -404,17 +451,3 @@ def _check_finite(numbers: np.ndarray | float) -> None:
         raise ValueError(
             "NaN, infinity or a number too large to square is not allowed: give finite numbers."
         )
-
-
-def mode_counts(
-    encoder: Float[np.ndarray, "sample _ hidden"],
-    decoder: Float[np.ndarray, "sample _ hidden"],
-    fractions: Sequence[float] = (0.95, 0.99),
-) -> Int[np.ndarray, " fraction"]:
-    """Return how many centred POD modes of encoder and decoder states hold fractions of energy.
-
-    Raises:
-        ValueError: as ``concatenate``, ``pod`` and ``modes_for``.
-    """
-    basis = pod(concatenate(encoder, decoder), centred=True)
-    return np.array([modes_for(basis, fraction) for fraction in fractions])

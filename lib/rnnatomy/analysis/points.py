@@ -1,4 +1,4 @@
-"""Ways to take trajectories of hidden states as points."""
+"""Trajectories of hidden states as points: ways to take them, to scale them, and to draw a part."""
 
 from typing import NamedTuple
 
@@ -28,10 +28,10 @@ def states(sequences: Float[np.ndarray, "sample time feature"]) -> Points:
     ``trajectories`` and ``windows``.
 
     Args:
-        sequences: hidden states of each sample over time.
+        sequences: hidden states of each sample over time, finite numbers.
 
     Raises:
-        ValueError: if there are not three axes, or one is empty.
+        ValueError: if there are not three axes, one is empty, or a number is not finite.
     """
     return windows(sequences, length=1, stride=1)
 
@@ -44,12 +44,12 @@ def trajectories(sequences: Float[np.ndarray, "sample time feature"]) -> Points:
     points of large size, and equal orbits that start at different times are far apart.
 
     Args:
-        sequences: hidden states of each sample over time.
+        sequences: hidden states of each sample over time, finite numbers.
 
     Raises:
-        ValueError: if there are not three axes, or one is empty.
+        ValueError: if there are not three axes, one is empty, or a number is not finite.
     """
-    _check_sequences(sequences)
+    sequences = _sequences(sequences)
     return windows(sequences, length=sequences.shape[1], stride=1)
 
 
@@ -62,19 +62,23 @@ def windows(
     is and where it goes from there. The frames of a window follow each other in the point.
 
     Args:
-        sequences: hidden states of each sample over time.
+        sequences: hidden states of each sample over time, finite numbers.
         length: frames in a window, from 1 to time.
         stride: frames from the start of one window to the start of the next, at least 1; frames
             at the end that do not fill a window are left out.
 
     Raises:
-        ValueError: if there are not three axes, one is empty, a sequence is shorter than a
-            window, or length or stride is below 1.
+        ValueError: if there are not three axes, one is empty, a number is not finite, a sequence
+            is shorter than a window, or length or stride is below 1.
     """
-    _check_sequences(sequences)
+    sequences = _sequences(sequences)
     samples, time, _ = sequences.shape
-    if length < 1 or stride < 1:
-        raise ValueError(f"length is {length} and stride {stride}: give at least 1 frame for each.")
+    if not (checks.is_whole(length, 1) and checks.is_whole(stride, 1)):
+        raise ValueError(
+            f"length is {length} and stride {stride}: give at least 1 frame for each, in whole "
+            "numbers."
+        )
+    length, stride = int(length), int(stride)
     if time < length:
         raise ValueError(
             f"{time} frames are too few frames for one window of {length}: give a length from 1 "
@@ -93,13 +97,16 @@ def averages(sequences: Float[np.ndarray, "sample time feature"]) -> Points:
     differs between two orbits about the same mean cancels out with it.
 
     Args:
-        sequences: hidden states of each sample over time.
+        sequences: hidden states of each sample over time, finite numbers.
 
     Raises:
-        ValueError: if there are not three axes, or one is empty.
+        ValueError: if there are not three axes, one is empty, or a number is not finite.
     """
-    _check_sequences(sequences)
-    return Points(sequences.mean(axis=1), np.arange(len(sequences)))
+    sequences = _sequences(sequences)
+    with np.errstate(over="ignore"):
+        means = sequences.mean(axis=1)
+    checks.finite("the averages", means)
+    return Points(means, np.arange(len(sequences)))
 
 
 def standardise(points: Float[np.ndarray, "point feature"]) -> Float[np.ndarray, "point feature"]:
@@ -109,12 +116,12 @@ def standardise(points: Float[np.ndarray, "point feature"]) -> Float[np.ndarray,
         points: finite numbers.
 
     Returns:
-        Standardised points; a coordinate that does not vary is zero.
+        Standardised points in double precision; a coordinate that does not vary is zero.
 
     Raises:
         ValueError: if points are not finite, or no coordinate varies.
     """
-    points = checks.finite_points(points)
+    points = checks.double("points", points, "point feature")
     # rounding can give equal numbers a tiny variance, so they are looked for by themselves
     varies = (points != points[:1]).any(axis=0)
     spread = np.where(varies, points.std(axis=0), 0.0)
@@ -142,9 +149,12 @@ def subsample(
         rows if there are no more than ``at_most``.
 
     Raises:
-        ValueError: if there are more classes than points to keep.
+        ValueError: if there are more classes than points to keep, or labels are not whole numbers.
     """
+    labels = checks.labels(labels)
     classes = np.unique(labels)
+    if not checks.is_whole(at_most, 1):
+        raise ValueError(f"at_most is {at_most}: give a whole number of points, at least 1.")
     if at_most < len(classes):
         raise ValueError(
             f"{at_most} points cannot hold {len(classes)} classes: keep one of each at least."
@@ -154,20 +164,12 @@ def subsample(
     for each in classes:
         rows = np.flatnonzero(labels == each)
         place[rows] = rng.permutation(len(rows)) / len(rows)
-    return np.sort(np.argsort(place, kind="stable")[:at_most])
+    return np.sort(np.argsort(place, kind="stable")[: int(at_most)])
 
 
-def _check_sequences(sequences: np.ndarray) -> None:
-    if sequences.ndim != 3 or not sequences.size:
-        raise ValueError(
-            f"sequences have shape {sequences.shape}: give (sample, time, feature), at least one "
-            "of each."
-        )
+def _sequences(sequences: np.ndarray) -> Float[np.ndarray, "sample time feature"]:
+    return checks.numbers("sequences", sequences, "sample time feature")
 
 
-VIEWS = {
-    "averages": averages,
-    "trajectories": trajectories,
-    "states": states,
-}
-"""Ways to take hidden states as points, by name."""
+VIEWS = {"averages": averages, "trajectories": trajectories, "states": states}
+"""Ways to take hidden states as points, by name; each takes sequences, and gives ``Points``."""

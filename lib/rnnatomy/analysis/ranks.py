@@ -11,13 +11,17 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import entropy
 
-from rnnatomy.analysis import gates, svd
+from rnnatomy.analysis import checks, gates, svd
 
 Ranks = Mapping[str, int]
+"""How many directions of each matrix are kept, by the matrix's name."""
 
 
 def decompose(matrices: gates.Matrices) -> dict[str, svd.SVD]:
     """Decompose each matrix, in double precision.
+
+    Args:
+        matrices: by name, such as the eight of an LSTM; each two-dimensional and finite.
 
     Raises:
         ValueError: as ``svd.svd``.
@@ -42,8 +46,7 @@ def effective_rank(singular_values: Float[np.ndarray, " mode"]) -> float:
     Reference:
         Roy and Vetterli (2007).
     """
-    _check_spectrum(singular_values)
-    return float(np.exp(entropy(singular_values)))
+    return float(np.exp(entropy(_spectrum(singular_values))))
 
 
 def stable_rank(singular_values: Float[np.ndarray, " mode"]) -> float:
@@ -51,14 +54,20 @@ def stable_rank(singular_values: Float[np.ndarray, " mode"]) -> float:
 
     Small singular values hardly count, so this is at most the rank.
 
+    Args:
+        singular_values: at least 0, not all zero.
+
+    Returns:
+        From 1 to the number of directions.
+
     Raises:
         ValueError: as ``effective_rank``.
 
     Reference:
         Rudelson and Vershynin (2007).
     """
-    _check_spectrum(singular_values)
-    return float(np.square(singular_values / singular_values.max()).sum())
+    s = _spectrum(singular_values)
+    return float(np.square(s / s.max()).sum())
 
 
 def rank_for(parts: svd.SVD, fraction: float) -> int:
@@ -69,11 +78,11 @@ def rank_for(parts: svd.SVD, fraction: float) -> int:
         fraction: from 0 to 1; it is met to 1e-12.
 
     Raises:
-        ValueError: if the fraction is out of range, or all singular values are zero.
+        ValueError: if the fraction is out of range, or as ``svd.energy``.
     """
-    _check_fraction(fraction)
+    checks.fraction(fraction)
     held = np.concatenate([[0.0], np.cumsum(svd.energy(parts))])
-    return min(int(np.searchsorted(held, fraction - 1e-12)), len(parts.s))
+    return min(int(np.searchsorted(held, fraction - 1e-12)), len(parts[1]))
 
 
 class Learnt(NamedTuple):
@@ -93,16 +102,22 @@ def learnt(
 ) -> Learnt:
     """Take what is left of the initial matrix out of a trained one, by least squares.
 
+    Args:
+        trained: finite numbers.
+        initial: the same matrix before training, not zero.
+
     Raises:
-        ValueError: if the shapes differ, or the initial matrix is zero.
+        ValueError: if the shapes differ, a number is not finite or too large to square, or the
+            initial matrix is zero.
     """
+    trained = checks.double("trained", trained, "hidden input")
+    initial = checks.double("initial", initial, "hidden input")
     if trained.shape != initial.shape:
         raise ValueError(
             f"the matrices have shapes {trained.shape} and {initial.shape}: give two of one shape."
         )
     if not initial.any():
         raise ValueError("the initial matrix is zero: there is nothing that could be left of it.")
-    trained, initial = trained.astype(np.float64), initial.astype(np.float64)
     kept = float((trained * initial).sum() / np.square(initial).sum())
     return Learnt(kept, trained - kept * initial)
 
@@ -131,6 +146,10 @@ def low_rank(parts: Mapping[str, svd.SVD], ranks: Ranks) -> dict[str, np.ndarray
 def same_energy(parts: Mapping[str, svd.SVD], fraction: float) -> dict[str, int]:
     """Return the smallest ranks that keep the same fraction of energy in each matrix.
 
+    Args:
+        parts: decompositions by name, as from ``decompose``.
+        fraction: from 0 to 1.
+
     Raises:
         ValueError: as ``rank_for``.
     """
@@ -140,11 +159,15 @@ def same_energy(parts: Mapping[str, svd.SVD], fraction: float) -> dict[str, int]
 def same_share(parts: Mapping[str, svd.SVD], fraction: float) -> dict[str, int]:
     """Return ranks that are the same fraction of the directions of each matrix, rounded.
 
+    Args:
+        parts: decompositions by name, as from ``decompose``.
+        fraction: from 0 to 1.
+
     Raises:
-        ValueError: if the fraction is not between 0 and 1.
+        ValueError: if the fraction is out of range, or as ``svd.validate``.
     """
-    _check_fraction(fraction)
-    return {name: round(fraction * len(part.s)) for name, part in parts.items()}
+    checks.fraction(fraction)
+    return {name: round(fraction * len(svd.validate(part).s)) for name, part in parts.items()}
 
 
 def least_energy(
@@ -155,16 +178,17 @@ def least_energy(
     It is found by bisection, as if the measure rose with the energy.
 
     Args:
-        parts: decompositions by name.
+        parts: decompositions by name, as from ``decompose``.
         measure: of the ranks of all matrices, such as an accuracy.
         floor: what is enough.
 
     Raises:
-        ValueError: if the whole matrices are not enough.
+        ValueError: if the whole matrices are not enough, or the measure or the floor is no number.
     """
+    _number("floor", floor)
 
     def kept(percent: int) -> float:
-        return measure(same_energy(parts, percent / 100))
+        return _number("measure", measure(same_energy(parts, percent / 100)))
 
     percent = bisect_left(range(101), floor, key=kept)
     if percent > 100:
@@ -188,30 +212,34 @@ def shrink(ranks: Ranks, measure: Callable[[Ranks], float], floor: float) -> dic
         Ranks no higher than where it started, for which the measure is at its floor or above.
 
     Raises:
-        ValueError: if the measure is below its floor where it starts.
+        ValueError: if the measure is below its floor where it starts, or one of the two is no
+            number.
     """
     found = dict(ranks)
-    above = measure(found) - floor
+    above = _number("measure", measure(found)) - _number("floor", floor)
     if above < 0:
         raise ValueError(f"the measure starts {-above:.6g} below its floor: give higher ranks.")
     for turn, name in enumerate(ranks, start=1):
 
         def lowered(rank: int, name: str = name) -> float:
-            return measure({**found, name: rank})
+            return _number("measure", measure({**found, name: rank}))
 
         share = floor + above * (len(found) - turn) / len(found)
         found[name] = bisect_left(range(found[name]), share, key=lowered)
     return found
 
 
-def _check_spectrum(s: np.ndarray) -> None:
-    if not (np.isfinite(s).all() and (s >= 0).all() and s.any()):
+def _number(name: str, value: float) -> float:
+    if not checks.is_number(value):
+        raise ValueError(f"the {name} is {value}: give a number.")
+    return value
+
+
+def _spectrum(singular_values: np.ndarray) -> Float[np.ndarray, " mode"]:
+    s = checks.numbers("singular_values", singular_values, "mode")
+    if not ((s >= 0).all() and s.any()):
         raise ValueError(
-            "a singular value is negative or not finite, or all are zero: give those of a matrix "
-            "that is not zero."
+            "a singular value is negative, or all are zero: give those of a matrix that is not "
+            "zero."
         )
-
-
-def _check_fraction(fraction: float) -> None:
-    if not 0 <= fraction <= 1:
-        raise ValueError(f"fraction {fraction} is out of range: give 0 to 1.")
+    return s

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Int
 from scipy.optimize import linear_sum_assignment
 
-from rnnatomy.analysis import clusters
+from rnnatomy.analysis import checks, clusters
 
 
 def frame_accuracy(found: Int[np.ndarray, " time"], labels: Int[np.ndarray, " time"]) -> float:
@@ -20,13 +20,22 @@ def frame_accuracy(found: Int[np.ndarray, " time"], labels: Int[np.ndarray, " ti
         labels: true class of each frame.
 
     Raises:
-        ValueError: if the lengths differ, or there are no frames.
+        ValueError: if the lengths differ, labels are not whole numbers, or there are no frames.
     """
+    labels = checks.labels(labels, each="frame")
     return float(np.mean(clusters.relabel(found, labels) == labels))
 
 
 def borders(labels: Int[np.ndarray, " time"]) -> Int[np.ndarray, " border"]:
-    """Find the frames at which a new segment starts, ascending; the first frame is none."""
+    """Find the frames at which a new segment starts, ascending; the first frame is none.
+
+    Args:
+        labels: label of each frame, in order.
+
+    Raises:
+        ValueError: if labels are not whole numbers, or there are no frames.
+    """
+    labels = checks.labels(labels, each="frame")
     return np.flatnonzero(labels[1:] != labels[:-1]) + 1
 
 
@@ -56,18 +65,21 @@ def border_score(
         precision = hits / found,  recall = hits / border,  F1 = 2 hits / (found + border)
 
     Args:
-        found: frames of the borders found, in any order.
+        found: frames of the borders found, in any order; there may be none.
         accepted: earliest and latest accepted frame of each true border, both included.
 
     Raises:
-        ValueError: if there is no true border, or the latest frame of one is before its earliest.
+        ValueError: if frames are not whole numbers, there is no true border, or the latest frame
+            of one is before its earliest.
     """
+    found = checks.labels(found, name="found", each="border") if len(found) else np.zeros(0, int)
+    accepted = checks.real("accepted", accepted)
     if accepted.ndim != 2 or accepted.shape[1] != 2 or not len(accepted):
         raise ValueError(
             f"accepted has shape {accepted.shape}: give (border, 2), the earliest and the latest "
             "frame of at least one true border."
         )
-    earliest, latest = accepted.T
+    earliest, latest = checks.labels(accepted.ravel(), name="accepted").reshape(-1, 2).T
     if (earliest > latest).any():
         wrong = np.flatnonzero(earliest > latest)[0]
         raise ValueError(
@@ -80,34 +92,6 @@ def border_score(
     return BorderScore(precision, hits / len(earliest), 2 * hits / (len(found) + len(earliest)))
 
 
-def smooth_labels(labels: Int[np.ndarray, " time"], width: int) -> Int[np.ndarray, " time"]:
-    """Give each frame the most frequent label around it.
-
-    Args:
-        labels: label of each frame.
-        width: frames looked at, odd: the frame and as many before as after it, as far as there
-            are any.
-
-    Returns:
-        Labels; a frame keeps its own where several are equally frequent.
-
-    Raises:
-        ValueError: if the width is even or below 1, or there are no frames.
-    """
-    _check_frames(labels)
-    if width < 1 or width % 2 == 0:
-        raise ValueError(f"width is {width}: give an odd number of frames, at least 1.")
-    frames, reach = np.arange(len(labels)), width // 2
-    start = np.maximum(frames - reach, 0)
-    stop = np.minimum(frames + reach + 1, len(labels))
-    classes, number = np.unique(labels, return_inverse=True)
-    before = np.zeros((len(classes), len(labels) + 1), int)
-    before[:, 1:] = np.cumsum(number == np.arange(len(classes))[:, None], axis=1)
-    counts = before[:, stop] - before[:, start]
-    clear = (counts == counts.max(axis=0)).sum(axis=0) == 1
-    return np.where(clear, classes[counts.argmax(axis=0)], labels)
-
-
 def drop_short(labels: Int[np.ndarray, " time"], at_least: int) -> Int[np.ndarray, " time"]:
     """Merge short segments into the longer of their neighbours, the shortest segment first.
 
@@ -115,18 +99,19 @@ def drop_short(labels: Int[np.ndarray, " time"], at_least: int) -> Int[np.ndarra
     first is merged first, and into the neighbour before it if both are equally long.
 
     Args:
-        labels: label of each frame.
+        labels: label of each frame, in order.
         at_least: frames of the shortest segment to keep, at least 1.
 
     Returns:
         Labels without a segment shorter than that, unless one segment is all that is left.
 
     Raises:
-        ValueError: if ``at_least`` is below 1, or there are no frames.
+        ValueError: if ``at_least`` is below 1, labels are not whole numbers, or there are no
+            frames.
     """
-    _check_frames(labels)
-    if at_least < 1:
-        raise ValueError(f"at_least is {at_least}: give at least 1 frame.")
+    labels = checks.labels(labels, each="frame")
+    if not checks.is_whole(at_least, 1):
+        raise ValueError(f"at_least is {at_least}: give at least 1 frame, in whole numbers.")
     starts = np.append(0, borders(labels))
     names, lengths = labels[starts], np.diff(starts, append=len(labels))
     while len(lengths) > 1 and lengths.min() < at_least:
@@ -136,8 +121,3 @@ def drop_short(labels: Int[np.ndarray, " time"], at_least: int) -> Int[np.ndarra
         starts = np.append(0, borders(names))
         names, lengths = names[starts], np.add.reduceat(lengths, starts)
     return np.repeat(names, lengths)
-
-
-def _check_frames(labels: np.ndarray) -> None:
-    if labels.ndim != 1 or not labels.size:
-        raise ValueError(f"labels have shape {labels.shape}: give one for each frame, in order.")

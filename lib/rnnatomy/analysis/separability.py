@@ -1,49 +1,9 @@
-"""How well labelled points are apart."""
-
-from typing import NamedTuple
+"""How far apart the classes of labelled points are: silhouette, scatter, linear readout."""
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from rnnatomy.analysis import checks
-
-
-class Separability(NamedTuple):
-    """How well labelled points are apart.
-
-    Attributes:
-        silhouette: from -1 to 1; see ``silhouette``.
-        fisher_ratio: at least 0, may be infinite; see ``fisher_ratio``.
-        probe: a fraction (0..1); see ``probe``.
-    """
-
-    silhouette: float
-    fisher_ratio: float
-    probe: float
-
-
-def separability(
-    points: Float[np.ndarray, "point feature"],
-    labels: Int[np.ndarray, " point"],
-    groups: Int[np.ndarray, " point"],
-    folds: int = 5,
-) -> Separability:
-    """Measure in three ways how well the classes of points are apart.
-
-    Args:
-        points: finite numbers.
-        labels: the classes, at least two.
-        groups: sample that each point came from.
-        folds: parts of the cross-validation of the probe, at least 2.
-
-    Raises:
-        ValueError: as ``silhouette``, ``fisher_ratio`` and ``probe``.
-    """
-    return Separability(
-        silhouette(points, labels),
-        fisher_ratio(points, labels),
-        probe(points, labels, groups, folds),
-    )
 
 
 def silhouette(
@@ -59,7 +19,8 @@ def silhouette(
     the points of another class; 0 for a point that is alone in its class.
 
     Args:
-        points: finite numbers; time grows with the square of their number, see ``subsample``.
+        points: finite numbers; time grows with the square of their number, see
+            ``points.subsample``.
         labels: the classes, at least two, fewer than points.
 
     Returns:
@@ -75,7 +36,7 @@ def silhouette(
     """
     from sklearn.metrics import silhouette_score
 
-    points = checks.labelled_points(points, labels)
+    points, labels = _labelled(points, labels)
     if len(np.unique(labels)) == len(points):
         raise ValueError("each point is a class of its own: give fewer classes than points.")
     # distances come from differences of squares, which are exact only near the origin
@@ -106,7 +67,7 @@ def fisher_ratio(
     Reference:
         Fisher (1936); Fukunaga (1990).
     """
-    points = checks.labelled_points(points, labels)
+    points, labels = _labelled(points, labels)
     offsets = points - points[0]
     if not offsets.any():
         raise ValueError("all points are the same: give points that differ.")
@@ -135,8 +96,8 @@ def probe(
     Args:
         points: finite numbers.
         labels: the classes, at least two.
-        groups: sample that each point came from.
-        folds: at least 2; each class needs as many groups.
+        groups: sample that each point came from, a whole number.
+        folds: parts of the cross-validation, at least 2; each class needs as many groups.
 
     Returns:
         Points read as their class, a fraction (0..1) of all; to be held against the share of the
@@ -154,21 +115,24 @@ def probe(
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    points = checks.labelled_points(points, labels)
-    _check_groups(labels, groups, folds)
+    points, labels = _labelled(points, labels)
+    groups = checks.labels(groups, len(points), name="groups")
+    _check_folds(labels, groups, folds)
     readout = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    parts = StratifiedGroupKFold(folds)
+    parts = StratifiedGroupKFold(int(folds))
     read = cross_val_predict(readout, points, labels, groups=groups, cv=parts)
     return float(np.mean(read == labels))
 
 
-def _check_groups(labels: np.ndarray, groups: np.ndarray, folds: int) -> None:
-    if groups.shape != labels.shape:
-        raise ValueError(
-            f"groups have shape {groups.shape}: give one group for each of {len(labels)} points."
-        )
-    if folds < 2:
-        raise ValueError(f"folds is {folds}: give at least 2.")
+def _labelled(points: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return points in double precision, and a label for each, of two classes at least."""
+    points = checks.double("points", points, "point feature")
+    return points, checks.classes(labels, len(points))
+
+
+def _check_folds(labels: np.ndarray, groups: np.ndarray, folds: int) -> None:
+    if not checks.is_whole(folds, 2):
+        raise ValueError(f"folds is {folds}: give at least 2, in whole numbers.")
     for each in np.unique(labels):
         count = len(np.unique(groups[labels == each]))
         if count < folds:
