@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,13 @@ Arrays = dict[str, np.ndarray]
 
 
 class StoreError(Exception):
-    """A run or a study is missing, damaged or of another kind; the message says which, and what to do."""
+    """A run or a study is missing, damaged or of another kind: the message says which."""
+
+
+def brief(text: object, most: int = 60) -> str:
+    """Quote a value in an error, shortened if it is long."""
+    words = repr(text)
+    return words if len(words) <= most else f"{words[: most - 4]}...{words[-1]}"
 
 
 def write(path: Path, content: bytes) -> None:
@@ -41,25 +48,33 @@ def write(path: Path, content: bytes) -> None:
 
 def save_folder(manifest: Path, files: dict[str, Arrays], facts: dict[str, Any]) -> None:
     """Write files of arrays, then the manifest that holds facts about them and their sha256."""
+    # all that can be refused is made before anything of an earlier folder is touched
+    contents = {name: save(contiguous(arrays)) for name, arrays in files.items()}
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    document = json.dumps({"format": FORMAT, **facts, "sha256": digests}, indent=1) + "\n"
     manifest.parent.mkdir(parents=True, exist_ok=True)
     manifest.unlink(missing_ok=True)
-    contents = {name: save(contiguous(arrays)) for name, arrays in files.items()}
     for name, content in contents.items():
         write(manifest.parent / name, content)
-    digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-    document = {"format": FORMAT, **facts, "sha256": digests}
-    write(manifest, (json.dumps(document, indent=1) + "\n").encode())
+    write(manifest, document.encode())
 
 
 def load_folder(
     manifest: Path, fields: set[str], file: str
 ) -> tuple[dict[str, Any], dict[str, Arrays]]:
-    """Read a manifest that must hold some fields and name a file, and the files of arrays."""
+    """Read a manifest that must hold some fields and name a file, and the files of arrays.
+
+    Raises:
+        StoreError: if the manifest is none, or lacks a field; or a file is missing or damaged.
+    """
     document = _read_json(manifest)
     digests = document.get("sha256")
-    known = document.get("format") == FORMAT and fields <= document.keys()
+    known = document.get("format") == FORMAT
     if not known or not isinstance(digests, dict) or file not in digests:
         raise StoreError(f"{manifest} is not a manifest of format {FORMAT}: restore it.")
+    missing = " and ".join(repr(field) for field in sorted(fields - document.keys()))
+    if missing:
+        raise StoreError(f"{manifest} is of an older version, without {missing}: restore it.")
     folder = manifest.parent
     return document, {name: _read_checked(folder / name, d) for name, d in digests.items()}
 
@@ -67,6 +82,11 @@ def load_folder(
 def contiguous(arrays: Arrays) -> Arrays:
     """Lay arrays out in memory row by row, as files have them."""
     return {name: np.asarray(array, order="C") for name, array in arrays.items()}
+
+
+def single(values: Mapping[str, Any]) -> Arrays:
+    """Turn numbers and lists of numbers, by name, into arrays of single precision."""
+    return {name: np.asarray(value, np.float32) for name, value in values.items()}
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -1,9 +1,25 @@
-"""Published studies: what was found out about many networks, in one folder each."""
+"""Published studies: what was found out about many networks, in one folder each, with named axes.
 
+A study is a folder: ``arrays.safetensors`` and ``study.json``, which tells the axes of every array,
+the coordinates along them, the provenance and the sha256 of the arrays. In memory it is an xarray
+Dataset, from which a page selects by name:
+
+    found = results.load_study("layers").data
+    found["energy_test"].sel(energy=0.7, digit=8)
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rnnatomy.store import checkout, disk
+import numpy as np
+import xarray as xr
+
+from rnnatomy.store import checkout, disk, origin
+
+Axes = Mapping[str, Iterable[str]]
+"""Names of the axes of arrays, by the name of the array."""
 
 
 class Study(NamedTuple):
@@ -11,36 +27,163 @@ class Study(NamedTuple):
 
     Attributes:
         name: the folder's name, such as "hundred".
-        arrays: by name, with a leading seed axis where there is one row per network.
-        provenance: as of a run.
+        data: arrays with named axes and coordinates along them.
+        provenance: command, commit, data checksum, seeds, versions, device, wall time.
     """
 
     name: str
-    arrays: disk.Arrays
+    data: xr.Dataset
     provenance: dict[str, Any]
+
+
+def dataset(
+    arrays: disk.Arrays, axes: Axes, coordinates: Mapping[str, Any] | None = None
+) -> xr.Dataset:
+    """Give arrays their axes and coordinates.
+
+    Args:
+        arrays: by name.
+        axes: of each array, in order; of other arrays too, which are left out.
+        coordinates: by the name of an axis, one value for each place along it; or a pair of axes
+            and values, for what is known of each place besides, such as the size of a network.
+
+    Raises:
+        ValueError: if an array has no axes or is not of numbers, the numbers of axes differ, two
+            arrays disagree about the length of an axis, or coordinates do not fit.
+    """
+    sizes = _sizes(arrays, axes)
+    along = {name: _along(name, given) for name, given in (coordinates or {}).items()}
+    for name, (own, values) in along.items():
+        if values.shape != tuple(sizes.get(axis, -1) for axis in own):
+            raise ValueError(
+                f"coordinate {name!r} has shape {values.shape} along {own}: give one value for "
+                "each place of axes that are there."
+            )
+        if name in arrays or (name in sizes and own != (name,)) or values.dtype == object:
+            raise ValueError(
+                f"coordinate {name!r} has the name of an array or of another axis, or values that "
+                "are neither numbers nor words: give it others."
+            )
+    variables = {name: (tuple(axes[name]), array) for name, array in arrays.items()}
+    return xr.Dataset(variables, along)
+
+
+def stack(rows: Sequence[disk.Arrays], axes: Axes, axis: str) -> disk.Arrays:
+    """Stack arrays along a new axis, at its place among their axes.
+
+    Args:
+        rows: one set of arrays for each place along the axis; what has no such axis is left out.
+        axes: of the arrays when they are stacked.
+        axis: the new one.
+    """
+    names = [name for name in dict.fromkeys(chain(*rows)) if axis in axes[name]]
+    return {
+        name: np.stack([row[name] for row in rows if name in row], tuple(axes[name]).index(axis))
+        for name in names
+    }
+
+
+def without(axes: Axes, *names: str) -> dict[str, tuple[str, ...]]:
+    """Leave some axes out, as arrays have them before they are stacked along these."""
+    return {array: tuple(axis for axis in own if axis not in names) for array, own in axes.items()}
+
+
+def arrays(data: xr.Dataset) -> disk.Arrays:
+    """Return the arrays of a dataset by name, without axes."""
+    return {str(name): array.to_numpy() for name, array in data.data_vars.items()}
+
+
+def publish(name: str, data: xr.Dataset, facts: dict[str, Any]) -> None:
+    """Write a study into ``results/``, with the facts given and where it comes from."""
+    provenance = origin.provenance(origin.command_line(), **facts)
+    save_study(checkout.root() / "results" / name, Study(name, data, provenance))
 
 
 def save_study(folder: Path, study: Study) -> None:
     """Write a study into a folder; it counts as one once its last file stands."""
-    files = {"arrays.safetensors": study.arrays}
-    disk.save_folder(folder / "study.json", files, {"provenance": study.provenance})
+    data = study.data
+    facts = {
+        "axes": {str(name): list(map(str, array.dims)) for name, array in data.data_vars.items()},
+        "coordinates": {
+            str(name): {"axes": list(map(str, along.dims)), "values": along.to_numpy().tolist()}
+            for name, along in data.coords.items()
+        },
+        "provenance": study.provenance,
+    }
+    disk.save_folder(folder / "study.json", {"arrays.safetensors": arrays(data)}, facts)
 
 
 def load_study(name: str) -> Study:
     """Load a published study by name, or any by the path of its folder.
 
     Raises:
-        StoreError: if there is no such study, or a file is damaged.
+        StoreError: if there is no such study, a file is damaged, or arrays and axes do not fit.
+        checkout.CheckoutError: if it is no path, and the library was installed without the book.
     """
-    for folder in (checkout.root() / "results" / name, Path(name)):
-        if (folder / "study.json").is_file():
-            document, arrays = disk.load_folder(
-                folder / "study.json", {"provenance"}, "arrays.safetensors"
+    folder = Path(name)
+    if not (folder / "study.json").is_file():
+        folder = checkout.root() / "results" / name
+    if not (folder / "study.json").is_file():
+        known = ", ".join(published()) or "none"
+        raise disk.StoreError(
+            f"study {disk.brief(name)} is missing: choose one of {known}, or make it: make results."
+        )
+    fields = {"axes", "coordinates", "provenance"}
+    document, files = disk.load_folder(folder / "study.json", fields, "arrays.safetensors")
+    if not isinstance(document["provenance"], dict):
+        raise disk.StoreError(f"{folder / 'study.json'}: 'provenance' is no table; restore it.")
+    try:
+        data = _described(files["arrays.safetensors"], document["axes"], document["coordinates"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise disk.StoreError(
+            f"study {folder.name!r}: its arrays and its axes do not fit ({error}); restore it."
+        ) from error
+    return Study(folder.name, data, document["provenance"])
+
+
+def published() -> list[str]:
+    """Return the names of the published studies."""
+    folders = (checkout.root() / "results").glob("*/study.json")
+    return sorted(path.parent.name for path in folders)
+
+
+def _described(arrays: disk.Arrays, axes: Any, coordinates: Any) -> xr.Dataset:
+    """Put a dataset together as its manifest describes it."""
+    missing = [name for name in axes if name not in arrays]
+    if missing:
+        raise ValueError(f"array {missing[0]!r} is missing")
+    for name, own in axes.items():
+        if not isinstance(own, list):
+            raise ValueError(f"the axes of {name!r} are {own!r}, no list of names")
+    along = {name: (tuple(given["axes"]), given["values"]) for name, given in coordinates.items()}
+    return dataset(arrays, axes, along)
+
+
+def _sizes(arrays: disk.Arrays, axes: Axes) -> dict[str, int]:
+    """Return the length of each axis, the same in all arrays."""
+    sizes: dict[str, int] = {}
+    for name, array in arrays.items():
+        if name not in axes:
+            raise ValueError(f"array {name!r} has no axes: name them, in order.")
+        if array.dtype.kind not in "biuf":
+            raise ValueError(
+                f"array {name!r} holds words or objects: give numbers, and words as coordinates."
             )
-            return Study(folder.name, arrays["arrays.safetensors"], document["provenance"])
-    known = ", ".join(
-        sorted(path.parent.name for path in (checkout.root() / "results").glob("*/study.json"))
-    )
-    raise disk.StoreError(
-        f"study {name!r} is missing: choose one of {known or 'none'}, or make it: make results."
-    )
+        own = tuple(axes[name])
+        if len(own) != array.ndim or len(set(own)) < len(own):
+            raise ValueError(
+                f"array {name!r} has shape {array.shape}, and axes {own}: give as many, each once."
+            )
+        for axis, size in zip(own, array.shape, strict=True):
+            if sizes.setdefault(axis, size) != size:
+                raise ValueError(
+                    f"axis {axis!r} has {size} places in {name!r}, elsewhere {sizes[axis]}: give "
+                    "axes of other lengths other names."
+                )
+    return sizes
+
+
+def _along(name: str, given: Any) -> tuple[tuple[str, ...], np.ndarray]:
+    if isinstance(given, tuple) and len(given) == 2 and not np.isscalar(given[0]):
+        return tuple(given[0]), np.asarray(given[1])
+    return (name,), np.asarray(given)
