@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +31,7 @@ from playwright.sync_api import Browser, Error, sync_playwright
 from rnnatomy.analysis import svd
 from rnnatomy.data import datasets
 from rnnatomy.networks import training
+from rnnatomy.store import checkout, disk
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -79,6 +81,31 @@ def lenient_optimiser() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "one_cycle", lenient)
         yield
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder in place of the book's."""
+    monkeypatch.setattr(checkout, "ROOT", tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def fail_write(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Let the write of that number fail, counted from the call."""
+
+    def fail(number: int) -> None:
+        write, paths = disk.write, []
+
+        def failing(path: Path, content: bytes) -> None:
+            paths.append(path)
+            if len(paths) == number:
+                raise OSError("no space left")
+            write(path, content)
+
+        monkeypatch.setattr(disk, "write", failing)
+
+    return fail
 
 
 @pytest.fixture
@@ -159,7 +186,7 @@ def prepared_mnist(
 ) -> RealMnist:
     cache = tmp_path_factory.mktemp("tfds")
     code = """
-from rnnatomy import datasets
+from rnnatomy.data import datasets
 if datasets.find_spec("array_record"):
     datasets._read_idx = None  # so that only TFDS can have read them
 print(datasets.mnist().checksum)
@@ -178,12 +205,11 @@ def real_mnist(prepared_mnist: RealMnist, monkeypatch: pytest.MonkeyPatch) -> Re
     return prepared_mnist
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+@contextmanager
+def chromium() -> Iterator[Browser]:
     """A real browser, or the sentence that none is here; where CI is set, that is a failure."""
     names = ("chromium", "chromium-browser", "google-chrome")
     path = next(filter(None, map(shutil.which, names)), None)
-    # closed with the module: while Playwright runs, nothing else can start an event loop
     with sync_playwright() as playwright:
         try:
             started = playwright.chromium.launch(
@@ -198,3 +224,18 @@ def browser() -> Iterator[Browser]:
             pytest.skip(sentence)
         yield started
         started.close()
+
+
+@pytest.fixture(scope="session")
+def launch() -> Callable[[], AbstractContextManager[Browser]]:
+    """Start a browser, for no more than a module or a folder of tests.
+
+    While Playwright runs, nothing else can start an event loop.
+    """
+    return chromium
+
+
+@pytest.fixture(scope="module")
+def browser(launch: Callable[[], AbstractContextManager[Browser]]) -> Iterator[Browser]:
+    with launch() as started:
+        yield started

@@ -1,7 +1,9 @@
 // The pad: a point of a latent plane, to be dragged, and the digit that a decoder draws from it.
-// The page carries the data; lib/rnnatomy/pad.py writes them and tells how they are laid out.
-(() => {
+// The page carries the data; lib/rnnatomy/report/widgets/pad.py tells how they are laid out.
+(window.rnnatomyWidgets ??= []).push(kit => {
   "use strict";
+
+  const { clamp, minus, make, write } = kit;
 
   const RATE = 14; // rows a second
   const COARSE = 10, FINE = 1; // steps of the last digit shown, for one press of an arrow key
@@ -10,32 +12,19 @@
   const APART = 19, PUSHES = 40; // pixels between two numerals, and times they are pushed apart
   const LEFT = 26, BELOW = 22; // pixels at the edges that are kept for the numbers of the axes
 
-  const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
   const sigmoid = x => 1 / (1 + Math.exp(-x));
 
   // ---- What the page carries ----
 
-  async function read(root) {
-    const facts = JSON.parse(root.querySelector(".pad-facts").textContent);
-    const text = atob(root.querySelector(".pad-data").textContent);
-    const packed = Uint8Array.from(text, letter => letter.charCodeAt(0));
-    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
-    const bytes = new Uint8Array(await new Response(stream).arrayBuffer());
-    const all = facts.sizes.reduce((a, b) => a + b), numbers = restore(bytes, all);
+  function read(facts, bytes) {
+    const all = facts.sizes.reduce((a, b) => a + b);
+    const numbers = Float64Array.from(kit.floats(bytes.subarray(0, 4 * all)));
     let start = 0;
     const arrays = facts.sizes.map(size => numbers.subarray(start, start += size));
     const [startKernel, startBias, inputKernel, kernel, bias, readKernel, readBias, points] = arrays;
     const decoder = { startKernel, startBias, inputKernel, kernel, bias, readKernel, readBias };
-    return { ...facts, decoder, points, labels: bytes.subarray(4 * all) };
-  }
-
-  // Numbers of single precision: the lowest byte of all comes first, the highest last
-  function restore(bytes, count) {
-    const view = new DataView(new ArrayBuffer(4));
-    return Float64Array.from({ length: count }, (_, i) => {
-      for (let k = 0; k < 4; k++) view.setUint8(k, bytes[k * count + i]);
-      return view.getFloat32(0, true);
-    });
+    const data = { ...facts, decoder, points, labels: bytes.subarray(4 * all) };
+    return { ...data, middles: middles(data) };
   }
 
   // ---- The decoder ----
@@ -119,24 +108,12 @@
 
   // ---- Words ----
 
-  const sign = text => text.replace(/^-/, "−");
-  const told = (place, digits) => place.map(value => sign(value.toFixed(digits))).join(", ");
+  const told = (place, digits) => place.map(value => minus(value.toFixed(digits))).join(", ");
 
   const HELP = "Drag the ring, or press anywhere on the plane; with the keyboard, arrow keys move it, with " +
     "Shift in finer steps, Home goes to the origin, and space draws the digit.";
 
   // ---- Elements ----
-
-  function make(tag, attributes = {}, ...children) {
-    const element = document.createElement(tag);
-    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-    element.append(...children);
-    return element;
-  }
-
-  function write(element, text) {
-    if (element.textContent !== text) element.textContent = text;
-  }
 
   function makePlane() {
     const canvas = make("canvas", { class: "pad-plane" }), handle = make("span", { class: "pad-handle" });
@@ -156,8 +133,8 @@
   }
 
   function makeControls({ rows }) {
-    const play = make("button", { type: "button", class: "pad-play" }, "Draw");
-    const slider = make("input", { type: "range", min: 0, max: rows, step: 1, value: rows });
+    const play = make("button", { type: "button", class: "widget-play" }, "Draw");
+    const slider = make("input", { class: "widget-slider", type: "range", min: 0, max: rows, step: 1, value: rows });
     const row = make("span", { class: "pad-row", "aria-hidden": "true" });
     const element = make("div", { class: "pad-player" }, play,
       make("label", {}, make("span", {}, "Row ", row), slider));
@@ -173,22 +150,6 @@
   }
 
   // ---- Drawing ----
-
-  // The canvas, cleared and as fine as the screen, with a unit of one CSS pixel
-  function open(canvas) {
-    const context = canvas.getContext("2d"), fine = devicePixelRatio || 1;
-    const [width, height] = [canvas.clientWidth, canvas.clientHeight];
-    canvas.width = Math.round(width * fine);
-    canvas.height = Math.round(height * fine);
-    context.setTransform(fine, 0, 0, fine, 0, 0);
-    return { context, width, height };
-  }
-
-  function inksOf(root) {
-    const style = getComputedStyle(root);
-    const entries = ["ink", "quiet", "line", "ground"].map(name => [name, style.getPropertyValue(`--${name}`).trim()]);
-    return { ...Object.fromEntries(entries), font: style.fontFamily };
-  }
 
   // Lines at round numbers, the one through the origin stronger, with their numbers at the edge
   function drawGrid(context, data, project, { quiet, line, ground, font }, size) {
@@ -215,7 +176,7 @@
       context.lineJoin = "round";
       for (const axis of [0, 1])
         for (const mark of ticks(data.low[axis], data.width)) {
-          const at = project([mark, mark])[axis], text = sign(String(mark));
+          const at = project([mark, mark])[axis], text = minus(String(mark));
           if (axis && at > 32 && at < size - BELOW) put(text, 6, at, "left");
           if (!axis && at > LEFT && at < size - 34) put(text, at, size - 11, "center");
         }
@@ -226,7 +187,7 @@
   }
 
   function drawPlane(canvas, data, inks) {
-    const { context, width: size } = open(canvas), scale = size / data.width;
+    const { context, width: size } = kit.openCanvas(canvas), scale = size / data.width;
     const project = ([x, y]) => [(x - data.low[0]) * scale, size - (y - data.low[1]) * scale];
     const drawNumbers = drawGrid(context, data, project, inks, size);
     context.globalAlpha = FAINT;
@@ -249,9 +210,7 @@
 
   // Rows that are not drawn yet are left clear
   function drawDigit({ canvas, pen, strip }, pixels, { rows, columns }, row) {
-    const picture = new ImageData(columns, rows), whole = new Uint32Array(picture.data.buffer);
-    for (let i = 0; i < row * columns; i++) whole[i] = 0xff000000 | 0x10101 * Math.round(255 * pixels[i]);
-    canvas.getContext("2d").putImageData(picture, 0, 0);
+    kit.putGreys(canvas, pixels.subarray(0, row * columns));
     pen.style.top = `${100 * row / rows}%`;
     pen.hidden = row === rows;
     [...strip.children].forEach((mark, k) => mark.classList.toggle("pad-done", k < row));
@@ -259,108 +218,34 @@
 
   // ---- Use ----
 
-  // The ring goes where the pointer is pressed, and follows it. A finger that turns out to scroll the
-  // page cancels its drag, and the ring goes back.
-  function onDrag(element, { begin, move, end, undo }) {
-    let pointer = null;
-    element.addEventListener("pointerdown", event => {
-      if (event.button || pointer !== null) return;
-      pointer = event.pointerId;
-      element.setPointerCapture(pointer);
-      begin();
-      move(event.clientX, event.clientY);
-    });
-    element.addEventListener("pointermove", event => {
-      if (event.pointerId === pointer) move(event.clientX, event.clientY);
-    });
-    for (const name of ["pointerup", "pointercancel"])
-      element.addEventListener(name, event => {
-        if (event.pointerId !== pointer) return;
-        pointer = null;
-        if (name === "pointercancel") undo();
-        end();
-      });
-  }
-
-  function onKeys(element, actions) {
-    element.addEventListener("keydown", event => {
-      if (event.ctrlKey || event.metaKey || event.altKey || !(event.key in actions)) return;
-      event.preventDefault();
-      actions[event.key](event.shiftKey ? FINE : COARSE);
-    });
-  }
-
-  // Calls step with the seconds since the last call, until it returns false
-  function run(step) {
-    let last = performance.now(), request = requestAnimationFrame(tick);
-    function tick(now) {
-      const passed = clamp(now - last, 0, 250);
-      last = now;
-      if (step(passed / 1000)) request = requestAnimationFrame(tick);
-    }
-    return () => cancelAnimationFrame(request);
-  }
-
-  async function start(root) {
-    root.dataset.state = "starting";
-    const data = await read(root);
-    data.middles = middles(data);
+  function start({ body, facts, bytes, note }) {
+    const data = read(facts, bytes), digits = digitsOf(data);
     const plane = makePlane(), digit = makeDigit(data), controls = makeControls(data), readout = makeReadout();
-    const words = make("p", { class: "pad-unseen", "aria-live": "polite" });
-    const calm = matchMedia("(prefers-reduced-motion: reduce)"), digits = digitsOf(data);
-    const still = root.querySelector(".pad-without a").cloneNode(true);
+    const words = kit.makeVoice(), calm = matchMedia("(prefers-reduced-motion: reduce)");
     const state = { place: [0, 0], row: data.rows, pixels: null, label: 0 };
-    let inks = inksOf(root), position = data.rows, stop = null, before = state.place;
+    let before = state.place;
 
-    function showRow() {
-      const text = `${state.row} of ${data.rows}`;
-      controls.slider.value = state.row;
+    function showRow(row) {
+      const text = `${row} of ${data.rows}`;
+      state.row = row;
+      controls.slider.value = row;
       controls.slider.setAttribute("aria-valuetext", text);
       write(controls.row, text);
-      drawDigit(digit, state.pixels, data, state.row);
+      drawDigit(digit, state.pixels, data, row);
     }
 
     const tell = () => write(words,
       `Point ${told(state.place, digits)}, nearest point: digit ${state.label}; row ${state.row} of ${data.rows}.`);
 
-    const nameOfPlay = () => write(controls.play, calm.matches ? "Next row" : stop ? "Pause" : "Draw");
+    const player = kit.makePlayer({
+      rate: RATE, last: () => data.rows, show: showRow,
+      tell: isPlaying => {
+        write(controls.play, calm.matches ? "Next row" : isPlaying ? "Pause" : "Draw");
+        if (!isPlaying) tell();
+      },
+    });
 
-    function pause() {
-      stop?.();
-      stop = null;
-      nameOfPlay();
-      tell();
-    }
-
-    function go(row) {
-      position = state.row = row;
-      showRow();
-      pause();
-    }
-
-    function step(seconds) {
-      position = Math.min(position + seconds * RATE, data.rows);
-      const row = Math.floor(position);
-      if (row !== state.row) {
-        state.row = row;
-        showRow();
-      }
-      if (row === data.rows) pause();
-      return stop !== null;
-    }
-
-    function play() {
-      if (state.row === data.rows) go(0);
-      position = state.row;
-      stop = run(step);
-      nameOfPlay();
-    }
-
-    function toggle() {
-      if (calm.matches) go(state.row % data.rows + 1);
-      else if (stop) pause();
-      else play();
-    }
+    const toggle = () => calm.matches ? player.go(state.row % data.rows + 1) : player.toggle();
 
     function put(place) {
       const { low, width } = data, unit = 10 ** -digits;
@@ -373,67 +258,53 @@
       const [x, y] = state.place.map((value, i) => 100 * (value - low[i]) / width);
       Object.assign(plane.handle.style, { left: `${x}%`, top: `${100 - y}%` });
       write(readout.place, told(state.place, digits));
-      write(readout.label, String(state.label));
+      write(readout.label, state.label);
       readout.spot.style.background = data.colours[state.label];
       digit.canvas.setAttribute("aria-label", `Digit drawn from ${told(state.place, digits)}`);
-      showRow();
+      showRow(state.row);
     }
 
-    function press(across, up) {
-      put([state.place[0] + across * 10 ** -digits, state.place[1] + up * 10 ** -digits]);
+    function putTold(place) {
+      put(place);
       tell();
     }
 
-    onDrag(plane.element, {
-      begin: () => {
+    const press = (across, up) => event => {
+      const size = (event.shiftKey ? FINE : COARSE) * 10 ** -digits;
+      putTold([state.place[0] + across * size, state.place[1] + up * size]);
+    };
+
+    // The ring goes where the pointer is
+    function follow({ clientX, clientY }) {
+      const box = plane.canvas.getBoundingClientRect(), { low, width } = data;
+      put([low[0] + (clientX - box.left) / box.width * width, low[1] + (box.bottom - clientY) / box.height * width]);
+    }
+
+    kit.onDrag(plane.element, {
+      begin: event => {
         before = state.place;
+        follow(event);
       },
-      move: (x, y) => {
-        const box = plane.canvas.getBoundingClientRect(), { low, width } = data;
-        put([low[0] + (x - box.left) / box.width * width, low[1] + (box.bottom - y) / box.height * width]);
-      },
-      undo: () => put(before),
-      end: tell,
+      move: follow, undo: () => put(before), end: tell,
     });
-    onKeys(plane.element, {
-      ArrowLeft: size => press(-size, 0), ArrowRight: size => press(size, 0),
-      ArrowUp: size => press(0, size), ArrowDown: size => press(0, -size),
-      Home: () => {
-        put([0, 0]);
-        tell();
-      },
-      " ": toggle,
+    kit.onKeys(plane.element, {
+      ArrowLeft: press(-1, 0), ArrowRight: press(1, 0), ArrowUp: press(0, 1), ArrowDown: press(0, -1),
+      Home: () => putTold([0, 0]), " ": toggle,
     });
     controls.play.addEventListener("click", toggle);
-    controls.slider.addEventListener("input", () => go(Number(controls.slider.value)));
-    calm.addEventListener("change", pause);
+    controls.slider.addEventListener("input", () => player.go(Number(controls.slider.value)));
+    calm.addEventListener("change", player.pause);
 
     put(state.place);
-    pause();
-    root.querySelectorAll("script").forEach(script => script.remove());
-    root.append(make("div", { class: "pad-body" },
+    player.go(data.rows);
+    body.append(
       make("div", { class: "pad-stage" }, plane.element,
         make("div", { class: "pad-side" }, digit.element, digit.strip, controls.element, readout.element)),
       words,
-      make("p", { class: "pad-note" },
-        "Each point is where the encoder puts an image, in the colour of its digit; a numeral stands near the " +
-        `middle of each digit’s points. ${HELP} `, "The same without motion: ", still, ".")));
-    const redraw = () => drawPlane(plane.canvas, data, inks);
-    redraw();
-    new ResizeObserver(redraw).observe(plane.element);
-    addEventListener("resize", redraw); // also when the page is zoomed, which changes the pixels
-    new MutationObserver(() => {
-      inks = inksOf(root);
-      redraw();
-    }).observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
-    root.dataset.state = "ready";
+      note("Each point is where the encoder puts an image, in the colour of its digit; a numeral stands near " +
+        `the middle of each digit’s points. ${HELP}`));
+    kit.keepDrawn(plane.element, inks => drawPlane(plane.canvas, data, inks));
   }
 
-  function startAll() {
-    if (!("DecompressionStream" in window)) return; // the sentence that stands there says enough
-    for (const root of document.querySelectorAll(".pad:not([data-state])")) start(root);
-  }
-
-  if (document.readyState === "loading") addEventListener("DOMContentLoaded", startAll);
-  else startAll();
-})();
+  return { name: "pad", start };
+});

@@ -1,37 +1,32 @@
 // The playground: switches that take directions out of a readout, and what is still read.
-// The page carries the data; lib/rnnatomy/playground.py writes them and tells how they are laid out.
-(() => {
+// The page carries the data; lib/rnnatomy/report/widgets/playground.py tells how they are laid out.
+(window.rnnatomyWidgets ??= []).push(kit => {
   "use strict";
+
+  const { list, make, write } = kit;
 
   const LOST = 18, WON = 6; // most images shown of those lost and those won; of pairs, twice as many
 
   // ---- What the page carries ----
 
-  async function read(root) {
-    const facts = JSON.parse(root.querySelector(".playground-facts").textContent);
-    const text = atob(root.querySelector(".playground-data").textContent);
-    const packed = Uint8Array.from(text, letter => letter.charCodeAt(0));
-    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
-    const bytes = new Uint8Array(await new Response(stream).arrayBuffer());
+  function read(facts, bytes) {
     const labels = Uint8Array.from(facts.counts.flatMap((count, label) => Array(count).fill(label)));
     const count = labels.length, modes = facts.networks[0].s.length;
-    const all = facts.networks.length * modes * count;
+    const all = facts.networks.length * modes * count, levels = kit.wholes(bytes.subarray(0, 2 * all));
     facts.networks.forEach((network, n) => {
       network.planes = network.s.map((_, k) => {
         const start = (n * modes + k) * count;
-        return coefficients(network, k, labels, bytes.subarray(start), bytes.subarray(all + start));
+        return coefficients(network, k, labels, levels.subarray(start, start + count));
       });
       network.table = network.s.map((s, k) => network.U.map(row => s * row[k]));
     });
-    return { ...facts, labels, modes, pixels: bytes.subarray(2 * all), canvases: [] };
+    const place = new Map((facts.pictures?.sample ?? []).map((sample, index) => [sample, index]));
+    return { ...facts, labels, modes, place, pixels: bytes.subarray(2 * all), canvases: [] };
   }
 
-  // a = centre + step * level; a level x comes folded: 2 x, or -2 x - 1 where it is negative
-  function coefficients({ centre, step }, k, labels, low, high) {
-    return Float64Array.from(labels, (label, i) => {
-      const folded = low[i] | high[i] << 8;
-      return centre[label][k] + step[label][k] * (folded >> 1 ^ -(folded & 1));
-    });
+  // a = centre + step * level
+  function coefficients({ centre, step }, k, labels, levels) {
+    return Float64Array.from(labels, (label, i) => centre[label][k] + step[label][k] * levels[i]);
   }
 
   // ---- Arithmetic ----
@@ -102,11 +97,6 @@
   const fraction = value => value.toFixed(3);
   const images = count => `${count ? number(count) : "no"} ${count > 1 ? "images" : "image"}`;
 
-  function list(numbers) {
-    const words = numbers.map(String);
-    return words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`;
-  }
-
   const isNested = kept => kept.every((on, k) => on || !kept[k + 1]);
 
   function setting(kept) {
@@ -147,18 +137,7 @@
 
   // ---- Elements ----
 
-  function make(tag, attributes = {}, ...children) {
-    const element = document.createElement(tag);
-    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-    element.append(...children);
-    return element;
-  }
-
-  function write(element, text) {
-    if (element.textContent !== String(text)) element.textContent = text;
-  }
-
-  const unseen = text => make("span", { class: "playground-unseen" }, text);
+  const unseen = text => make("span", { class: "widget-unseen" }, text);
 
   function makeSwitch(k) {
     const box = make("input", { type: "checkbox", role: "switch" });
@@ -196,7 +175,7 @@
         make("label", {}, "Network ", select), all,
         make("label", { class: "playground-first" }, "Rank ", rank, hint, slider)),
       make("div", { class: "playground-switches" }, ...switches.map(one => one.label)),
-      make("p", { class: "playground-note" },
+      make("p", { class: "widget-note" },
         "Below each switch: the direction’s left vector, which is what it adds to the logits of the " +
         `digits 0 to ${data.counts.length - 1} (from left to right, up or down), and its singular value.`));
     return { element, select, all, slider, rank, switches };
@@ -245,15 +224,11 @@
 
   // An image of the page's stock; drawn at its first use, and kept.
   function drawDigit(index, change, { pictures, pixels, canvases }) {
-    const [rows, columns] = pictures.shape, start = index * rows * columns;
     if (!canvases[index]) {
-      const canvas = make("canvas", { width: columns, height: rows, role: "img" });
-      const picture = new ImageData(columns, rows), whole = new Uint32Array(picture.data.buffer);
-      whole.forEach((_, i) => {
-        whole[i] = 0xff000000 | 0x10101 * Math.round(pixels[start + i] * 255 / pictures.white);
-      });
-      canvas.getContext("2d").putImageData(picture, 0, 0);
-      canvases[index] = canvas;
+      const [height, width] = pictures.shape, start = index * height * width;
+      const greys = pixels.subarray(start, start + height * width);
+      canvases[index] = make("canvas", { width, height, role: "img" });
+      kit.putGreys(canvases[index], Float64Array.from(greys, grey => grey / pictures.white));
     }
     const words = `Test image ${pictures.number[index]}: read as ${change.from}, now as ${change.to}`;
     canvases[index].setAttribute("aria-label", words);
@@ -323,10 +298,8 @@
 
   // ---- Starting ----
 
-  async function start(root) {
-    root.dataset.state = "starting";
-    const data = await read(root);
-    data.place = new Map((data.pictures?.sample ?? []).map((sample, index) => [sample, index]));
+  function start({ body, facts, bytes }) {
+    const data = read(facts, bytes);
     const controls = makeControls(data), recall = makeRecall(data), confusion = makeConfusion(data);
     const lost = makeChanges("lost"), won = makeChanges("won");
     const words = make("p", { class: "playground-summary", "aria-live": "polite" });
@@ -364,18 +337,11 @@
       box.addEventListener("change", () => keep(k => controls.switches[k].box.checked));
 
     change(0);
-    root.replaceChildren(make("div", { class: "playground-body" },
+    body.append(
       controls.element, words,
       make("div", { class: "playground-results" }, recall.element, confusion.element),
-      make("div", { class: "playground-changes" }, lost.element, won.element)));
-    root.dataset.state = "ready";
+      make("div", { class: "playground-changes" }, lost.element, won.element));
   }
 
-  function startAll() {
-    if (!("DecompressionStream" in window)) return; // the sentence that stands there says enough
-    for (const root of document.querySelectorAll(".playground:not([data-state])")) start(root);
-  }
-
-  if (document.readyState === "loading") addEventListener("DOMContentLoaded", startAll);
-  else startAll();
-})();
+  return { name: "playground", start };
+});

@@ -1,8 +1,10 @@
 // The viewer: trajectories in three dimensions, to be turned and played, and a moving stick figure.
-// The page carries the data; lib/rnnatomy/viewer.py writes them, and tells how they are laid out
-// and how a point is projected.
-(() => {
+// The page carries the data; lib/rnnatomy/report/widgets/viewer.py tells how they are laid out and
+// how a point is projected.
+(window.rnnatomyWidgets ??= []).push(kit => {
   "use strict";
+
+  const { clamp, list, make, write } = kit;
 
   const START = { azimuth: -60, elevation: 30, zoom: 1 }; // degrees, as matplotlib has them
   const TURN = 5, PER_PIXEL = 0.5; // degrees for one press of a key, and for one pixel of a drag
@@ -29,23 +31,16 @@
   };
 
   const radians = degrees => degrees * Math.PI / 180;
-  const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
   const dot = (a, b) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
 
   // ---- What the page carries ----
 
-  async function read(root) {
-    const facts = JSON.parse(root.querySelector(".viewer-facts").textContent);
-    const text = atob(root.querySelector(".viewer-data").textContent);
-    const packed = Uint8Array.from(text, letter => letter.charCodeAt(0));
-    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
-    const bytes = new Uint8Array(await new Response(stream).arrayBuffer());
+  function read(facts, bytes) {
     let start = 0;
     const next = (frames, columns) => {
-      const size = frames * columns, end = start + size;
-      const levels = decode(bytes.subarray(start, end), bytes.subarray(end, end + size), frames, columns);
-      start = end + size;
-      return levels;
+      const end = start + 2 * frames * columns, folded = bytes.subarray(start, end);
+      start = end;
+      return levelsOf(kit.wholes(folded), frames, columns);
     };
     facts.curves.forEach(curve => {
       curve.points = rows(next(curve.frames, 3), facts.points);
@@ -60,13 +55,12 @@
     return facts;
   }
 
-  // Second differences in time, folded and column by column, back to levels, frame by frame
-  function decode(low, high, frames, columns) {
+  // Second differences in time, column by column, back to levels, frame by frame
+  function levelsOf(second, frames, columns) {
     const levels = new Uint16Array(frames * columns);
     for (let column = 0, at = 0; column < columns; column++) {
       for (let t = 0, one = 0, two = 0; t < frames; t++, at++) {
-        const folded = low[at] | high[at] << 8;
-        const level = (folded >> 1 ^ -(folded & 1)) + 2 * one - two & 65535;
+        const level = second[at] + 2 * one - two & 65535;
         levels[t * columns + column] = level;
         [one, two] = [level, one];
       }
@@ -155,16 +149,12 @@
 
   // ---- Words ----
 
-  const number = (value, digits) => Number(value.toFixed(digits)).toString().replace(/^-/, "−");
+  const number = (value, digits) => kit.minus(Number(value.toFixed(digits)).toString());
 
   function phase(curves, frame) {
     const isEncoder = curves.map(({ split }) => frame < split);
     if (isEncoder.every(Boolean)) return ", encoder";
     return isEncoder.some(Boolean) ? ", encoder or decoder" : ", decoder";
-  }
-
-  function list(words) {
-    return words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`;
   }
 
   function keyOf({ curves, axes, rate, box }) {
@@ -175,24 +165,13 @@
     const text = signs.join("; "), ranges = axes.map((axis, i) =>
       `${axis} from ${number(box.low[i], box.digits)} to ${number(box.high[i], box.digits)}`);
     return `${text[0].toUpperCase()}${text.slice(1)}. The box runs over ${list(ranges)}. ` +
-      `Plays ${number(rate, 1)} frames a second. `;
+      `Plays ${number(rate, 1)} frames a second.`;
   }
 
   const HELP = "Drag to turn, with a finger sideways first; with the keyboard, arrow keys turn, plus and minus zoom, Home resets " +
     "the view, and space plays or pauses.";
 
   // ---- Elements ----
-
-  function make(tag, attributes = {}, ...children) {
-    const element = document.createElement(tag);
-    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-    element.append(...children);
-    return element;
-  }
-
-  function write(element, text) {
-    if (element.textContent !== text) element.textContent = text;
-  }
 
   const button = (name, text) => make("button", { type: "button", "aria-label": name, title: name }, text);
 
@@ -208,10 +187,10 @@
     const groups = data.groups.map(makeGroup);
     const shown = make("fieldset", { class: "viewer-groups" },
       make("legend", {}, "Shown"), ...groups.map(one => one.label));
-    const play = make("button", { type: "button", class: "viewer-play" }, "Play");
+    const play = make("button", { type: "button", class: "widget-play" }, "Play");
     const menu = make("select", {}, ...data.choices.map((at, value) =>
       make("option", { value }, at === null ? "All trajectories" : data.curves[at].name)));
-    const slider = make("input", { type: "range", min: 1, step: 1, value: 1 });
+    const slider = make("input", { class: "widget-slider", type: "range", min: 1, step: 1, value: 1 });
     const frame = make("span", { class: "viewer-frame", "aria-hidden": "true" });
     const [closer, farther] = [button("Zoom in", "+"), button("Zoom out", "−")];
     const reset = make("button", { type: "button" }, "Reset view");
@@ -238,25 +217,10 @@
 
   // ---- Drawing ----
 
-  // The canvas, cleared and as fine as the screen, with a unit of one CSS pixel
   function open(canvas) {
-    const context = canvas.getContext("2d"), fine = devicePixelRatio || 1;
-    const [width, height] = [canvas.clientWidth, canvas.clientHeight];
-    canvas.width = Math.round(width * fine);
-    canvas.height = Math.round(height * fine);
-    context.setTransform(fine, 0, 0, fine, 0, 0);
-    context.lineCap = context.lineJoin = "round";
-    return { context, width, height };
-  }
-
-  // The page's colours, as #rrggbb
-  function inksOf(root) {
-    const style = getComputedStyle(root), context = make("canvas").getContext("2d");
-    const entries = ["ink", "quiet", "ground"].map(name => {
-      context.fillStyle = style.getPropertyValue(`--${name}`).trim();
-      return [name, context.fillStyle];
-    });
-    return { ...Object.fromEntries(entries), font: style.fontFamily };
+    const opened = kit.openCanvas(canvas);
+    opened.context.lineCap = opened.context.lineJoin = "round";
+    return opened;
   }
 
   // A colour as it looks in a haze of the ground's: what is farther is weaker. Kept, for it is
@@ -390,10 +354,11 @@
     }
     for (const layer of [parts, picked])
       layer.sort((a, b) => a.near - b.near).forEach(({ draw }) => draw(context));
-    const look = { line: inks.ink, width: 2.5 }, moving = visible.filter(({ isChosen }) => isChosen);
-        for (const { curve, places, group } of moving)
-      drawSign(context, SIGNS[group.marker], places[Math.min(frame, curve.frames - 1)], isCrowd && chosen === null ? 5 : 7,
-        { ...look, fill: group.colour });
+    const look = { line: inks.ink, width: 2.5 }, size = isCrowd && chosen === null ? 5 : 7;
+    for (const { curve, places, group } of visible.filter(({ isChosen }) => isChosen)) {
+      const place = places[Math.min(frame, curve.frames - 1)];
+      drawSign(context, SIGNS[group.marker], place, size, { ...look, fill: group.colour });
+    }
     drawNames(context, data, axes, project, inks, width, height);
     canvas.dataset.view = JSON.stringify({ ...view, k: scale, width, height });
   }
@@ -429,47 +394,6 @@
 
   // ---- Use ----
 
-  // A finger that turns out to scroll the page cancels its drag; what it has turned is undone
-  function onDrag(canvas, { begin, turn, undo }) {
-    let last = null;
-    canvas.addEventListener("pointerdown", event => {
-      if (event.button) return;
-      last = event;
-      begin();
-      canvas.setPointerCapture(event.pointerId);
-    });
-    canvas.addEventListener("pointermove", event => {
-      if (last?.pointerId !== event.pointerId) return;
-      turn((event.clientX - last.clientX) * PER_PIXEL, (event.clientY - last.clientY) * PER_PIXEL);
-      last = event;
-    });
-    for (const end of ["pointerup", "pointercancel"])
-      canvas.addEventListener(end, event => {
-        if (last?.pointerId !== event.pointerId) return;
-        last = null;
-        if (end === "pointercancel") undo();
-      });
-  }
-
-  function onKeys(canvas, actions) {
-    canvas.addEventListener("keydown", event => {
-      if (event.ctrlKey || event.metaKey || event.altKey || !(event.key in actions)) return;
-      event.preventDefault();
-      actions[event.key]();
-    });
-  }
-
-  // Calls step with the seconds since the last call, until it returns false
-  function run(step) {
-    let last = performance.now(), request = requestAnimationFrame(tick);
-    function tick(now) {
-      const passed = clamp(now - last, 0, 250);
-      last = now;
-      if (step(passed / 1000)) request = requestAnimationFrame(tick);
-    }
-    return () => cancelAnimationFrame(request);
-  }
-
   function prepare(data) {
     data.box = boundsOf(data.curves.flatMap(({ points }) => points));
     const { centre, radius } = data.box, unit = p => p.map((value, i) => (value - centre[i]) / radius);
@@ -484,71 +408,42 @@
     return data;
   }
 
-  async function start(root) {
-    root.dataset.state = "starting";
-    const data = prepare(await read(root));
-    const controls = makeControls(data), stage = makeStage(data, controls);
-    const words = make("p", { class: "viewer-unseen", "aria-live": "polite" });
+  function start({ body, facts, bytes, note }) {
+    const data = prepare(read(facts, bytes));
+    const controls = makeControls(data), stage = makeStage(data, controls), words = kit.makeVoice();
     const state = { view: { ...START }, shown: data.groups.map(() => true), chosen: data.choices[0], frame: 0 };
-    const sentence = root.querySelector(".viewer-without");
-    const still = sentence.querySelector("a").cloneNode(true);
-    let inks = inksOf(root), position = 0, stop = null, before = state.view;
+    let before = state.view;
 
     const played = () => state.chosen === null ? data.curves : [data.curves[state.chosen]];
     const count = () => Math.max(...played().map(({ frames }) => frames));
     const name = () => state.chosen === null ? "All trajectories" : data.curves[state.chosen].name;
+    const textOf = frame => `${frame + 1} of ${count()}${data.isSplit ? phase(played(), frame) : ""}`;
 
-    function draw() {
+    body.append(controls.shown, stage.element, controls.player, words, note(`${keyOf(data)} ${HELP}`));
+    const draw = kit.keepDrawn(stage.element, inks => {
       drawSpace(stage.space, data, state, inks);
       const figure = data.curves[state.chosen]?.figure;
       if (figure) drawFigure(stage.body, figure, state.frame, inks);
-    }
+    });
 
-    function showFrame() {
-      const text = `${state.frame + 1} of ${count()}${data.isSplit ? phase(played(), state.frame) : ""}`;
+    function showFrame(frame) {
+      const text = textOf(frame);
+      state.frame = frame;
       controls.slider.max = count();
-      controls.slider.value = state.frame + 1;
+      controls.slider.value = frame + 1;
       controls.slider.setAttribute("aria-valuetext", text);
       write(controls.frame, text);
       stage.body.setAttribute("aria-label", `Stick figure of ${name()}`);
       draw();
-      return text;
     }
 
-    const tell = () => write(words, `${name()}: frame ${showFrame()}.`);
-
-    function pause() {
-      stop?.();
-      stop = null;
-      write(controls.play, "Play");
-      tell();
-    }
-
-    function go(frame) {
-      position = state.frame = frame;
-      pause();
-    }
-
-    function step(seconds) {
-      position = Math.min(position + seconds * data.rate, count() - 1);
-      const frame = Math.floor(position);
-      if (frame !== state.frame) {
-        state.frame = frame;
-        showFrame();
-      }
-      if (frame === count() - 1) pause();
-      return stop !== null;
-    }
-
-    function play() {
-      if (state.frame === count() - 1) go(0);
-      position = state.frame;
-      write(controls.play, "Pause");
-      write(words, `${name()}: playing.`);
-      stop = run(step);
-    }
-
-    const toggle = () => stop ? pause() : play();
+    const player = kit.makePlayer({
+      rate: data.rate, last: () => count() - 1, show: showFrame,
+      tell: isPlaying => {
+        write(controls.play, isPlaying ? "Pause" : "Play");
+        write(words, `${name()}: ${isPlaying ? "playing" : `frame ${textOf(state.frame)}`}.`);
+      },
+    });
 
     function look(change) {
       Object.assign(state.view, change);
@@ -564,51 +459,35 @@
     const farther = () => look({ zoom: state.view.zoom / ZOOM });
     const reset = () => look(START);
 
-    onDrag(stage.space, {
-      turn,
+    kit.onDrag(stage.space, {
       begin: () => {
         before = { ...state.view };
       },
+      move: (to, from) =>
+        turn((to.clientX - from.clientX) * PER_PIXEL, (to.clientY - from.clientY) * PER_PIXEL),
       undo: () => look(before),
     });
-    onKeys(stage.space, {
+    kit.onKeys(stage.space, {
       ArrowLeft: () => turn(-TURN, 0), ArrowRight: () => turn(TURN, 0),
       ArrowUp: () => turn(0, -TURN), ArrowDown: () => turn(0, TURN),
-      "+": closer, "=": closer, "-": farther, Home: reset, " ": toggle,
+      "+": closer, "=": closer, "-": farther, Home: reset, " ": player.toggle,
     });
     controls.closer.addEventListener("click", closer);
     controls.farther.addEventListener("click", farther);
     controls.reset.addEventListener("click", reset);
-    controls.play.addEventListener("click", toggle);
-    controls.slider.addEventListener("input", () => go(Number(controls.slider.value) - 1));
+    controls.play.addEventListener("click", player.toggle);
+    controls.slider.addEventListener("input", () => player.go(Number(controls.slider.value) - 1));
     controls.menu.addEventListener("change", () => {
       state.chosen = data.choices[controls.menu.value];
-      go(0);
+      player.go(0);
     });
     controls.groups.forEach(({ box }, group) => box.addEventListener("change", () => {
       state.shown[group] = box.checked;
       draw();
     }));
 
-    root.querySelectorAll("script").forEach(script => script.remove());
-    root.append(make("div", { class: "viewer-body" },
-      controls.shown, stage.element, controls.player, words,
-      make("p", { class: "viewer-note" }, keyOf(data), `${HELP} `, "The same without motion: ", still, ".")));
-    tell();
-    new ResizeObserver(draw).observe(stage.element);
-    addEventListener("resize", draw); // also when the page is zoomed, which changes the pixels
-    new MutationObserver(() => {
-      inks = inksOf(root);
-      draw();
-    }).observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
-    root.dataset.state = "ready";
+    player.go(0);
   }
 
-  function startAll() {
-    if (!("DecompressionStream" in window)) return; // the sentence that stands there says enough
-    for (const root of document.querySelectorAll(".viewer:not([data-state])")) start(root);
-  }
-
-  if (document.readyState === "loading") addEventListener("DOMContentLoaded", startAll);
-  else startAll();
-})();
+  return { name: "viewer", start };
+});

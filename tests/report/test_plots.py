@@ -1,5 +1,6 @@
 import re
 
+import matplotlib.colors as mcolors
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -85,3 +86,82 @@ def test_diverging_colours_are_centred_at_zero(figure):
 
 def test_ten_colours_and_markers_differ():
     assert len(set(plots.DIGIT_COLOURS)) == len(set(plots.DIGIT_MARKERS)) == 10
+
+
+def test_a_style_of_a_digit_is_its_colour_and_marker(figure):
+    (line,) = figure.axes[0].plot([0], [0], **plots.digit_style(3))
+    assert (line.get_color(), line.get_marker()) == (plots.DIGIT_COLOURS[3], "v")
+
+
+@pytest.mark.parametrize("digit", [-1, 10])
+def test_a_style_of_what_is_no_digit_is_refused(digit):
+    with pytest.raises(ValueError, match=f"digit is {digit}: give a whole number from 0 to 9"):
+        plots.digit_style(digit)
+
+
+def test_greys_are_grey_and_can_be_told_apart():
+    grey, pale = (mcolors.to_rgb(colour) for colour in (plots.GREY, plots.PALE))
+    assert len(set(grey)) == len(set(pale)) == 1
+    assert pale[0] - grey[0] > 0.15
+
+
+def test_axes_in_three_dimensions_are_named_and_see_through(figure):
+    ax = plots.axes3d(plt.figure())
+    assert [ax.get_xlabel(), ax.get_ylabel(), ax.get_zlabel()] == ["mode 1", "mode 2", "mode 3"]
+    panes = [axis.pane.get_facecolor()[3] for axis in (ax.xaxis, ax.yaxis, ax.zaxis)]
+    assert panes == [0, 0, 0]
+    plt.close(ax.figure)
+
+
+@pytest.mark.parametrize("gap", [0.0, 0.1])
+def test_a_legend_beside_covers_nothing_of_the_axes(figure, gap):
+    ax = figure.axes[0]
+    ax.lines[0].set_label("a seed")
+    plots.legend_beside(ax, gap, title="seeds")
+    figure.canvas.draw()
+    legend = ax.get_legend()
+    assert legend.get_title().get_text() == "seeds"
+    width = ax.get_window_extent().width
+    assert legend.get_window_extent().x0 >= ax.get_window_extent().x1 + gap * width - 1
+
+
+def test_ticks_stand_at_the_given_places_only(figure):
+    ax = figure.axes[0]
+    ax.set(xscale="log", xlim=(0.001, 100))
+    plots.ticks(ax.xaxis, np.array([0.01, 1, 20]))
+    assert ax.xaxis.get_majorticklocs().tolist() == [0.01, 1, 20]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["0.01", "1", "20"]
+    assert len(ax.xaxis.get_minorticklocs()) == 0
+
+
+def test_pictures_fill_the_axes_in_turn_and_leave_the_rest_empty():
+    figure, axes = plt.subplots(2, 2)
+    images = np.arange(12.0).reshape(3, 2, 2) / 12
+    plots.pictures(axes.flat, images, ["first", "second"])
+    drawn = [np.asarray(ax.images[0].get_array()) for ax in axes.flat[:3]]
+    assert np.array_equal(drawn, images)
+    assert [ax.texts[0].get_text() for ax in axes.flat[:3]] == ["first", "second", ""]
+    assert len(axes.flat[3].images) == 0
+    assert not any(ax.axison for ax in axes.flat)
+    plt.close(figure)
+
+
+def test_more_images_than_axes_are_refused(figure):
+    with pytest.raises(ValueError, match="2 images on 1 axes"):
+        plots.pictures(figure.axes, np.zeros((2, 3, 3)))
+
+
+@pytest.mark.parametrize("name", ["lstm.svg", "readout.svg", "seq2seq.svg"])
+def test_a_drawing_of_the_book_is_shown_by_name(name, monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda data, raw: shown.append(data))
+    plots.show_drawing(name, "what it shows")
+    (page,) = shown
+    assert 'aria-label="what it shows"' in page["text/html"]
+    assert "currentColor" in page["text/html"]
+    assert page["text/plain"] == "what it shows"
+
+
+def test_a_drawing_that_is_not_there_is_refused():
+    with pytest.raises(ValueError, match=r"drawing 'ltsm.svg' .* choose from .*lstm\.svg"):
+        plots.show_drawing("ltsm.svg", "words")

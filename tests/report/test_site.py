@@ -1,23 +1,27 @@
-"""The built site, opened from the file system in a real browser.
+"""How a site is built; and the built site, opened from the file system in a real browser.
 
 The site is the folder named by RNNATOMY_SITE, else `build/site-quick`, which `make test` builds
 from chapters run with quick parameters.
 """
 
+import fcntl
 import os
 import re
+import sys
 from collections import Counter
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urldefrag, urlsplit
 
+import nbformat
 import pytest
 from bs4 import BeautifulSoup
 
-SITE = Path(
-    os.environ.get("RNNATOMY_SITE") or Path(__file__).parents[1] / "build" / "site-quick"
-).resolve()
+from rnnatomy.report import site as builder
+from rnnatomy.store import checkout
+
+SITE = Path(os.environ.get("RNNATOMY_SITE") or checkout.root() / "build" / "site-quick").resolve()
 THEMES = ("light", "dark")
 NARROW = 400  # pixels
 
@@ -33,6 +37,143 @@ def is_redirect(name):
 
 FILES = sorted(path.relative_to(SITE).as_posix() for path in SITE.glob("*.html"))
 PAGES = [name for name in FILES if not is_redirect(name)]
+
+
+# --- Building ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def book(lay_out, monkeypatch):
+    """A book of two executed chapters; what renders it writes one page, and is called as it is."""
+    root = lay_out(intro={"code": "1"}, second={"code": "2"})
+    (root / "_config.yml").write_text("")
+    (root / "book" / "notes.md").write_text("# Notes")
+    executed = root / "build" / "chapters"
+    executed.mkdir(parents=True)
+    for name in ("intro", "second"):
+        (executed / f"{name}.ipynb").write_bytes((root / "book" / f"{name}.ipynb").read_bytes())
+
+    def render(staged, log, strict):
+        html = staged / "_build" / "html"
+        html.mkdir(parents=True)
+        (html / "index.html").write_text(" ".join(sorted(p.name for p in staged.glob("*.*"))))
+        return html
+
+    monkeypatch.setattr(builder, "_render", render)
+    return root
+
+
+@pytest.fixture
+def earlier(book):
+    """A site that was built before."""
+    folder = book / "build" / "site"
+    folder.mkdir()
+    (folder / "index.html").write_text("earlier")
+    return folder
+
+
+def test_a_new_site_takes_the_place_of_the_old_one(book, earlier):
+    (earlier / "old.html").write_text("old")
+    builder.build_site(book / "build" / "chapters", earlier)
+    assert [path.name for path in earlier.iterdir()] == ["index.html"]
+    staged = "_config.yml _toc.yml intro.ipynb notes.md second.ipynb"
+    assert (earlier / "index.html").read_text() == staged
+
+
+def test_a_page_with_an_error_is_not_published(book, earlier):
+    cell = nbformat.v4.new_code_cell("1 / 0")
+    cell.outputs = [nbformat.v4.new_output("error", ename="E", evalue="", traceback=[])]
+    path = book / "build" / "chapters" / "second.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), path)
+    with pytest.raises(builder.SiteError, match=r"second\.ipynb holds an error"):
+        builder.build_site(path.parent, earlier)
+    assert (earlier / "index.html").read_text() == "earlier"
+
+
+def test_a_missing_chapter_is_named(book, earlier):
+    (book / "build" / "chapters" / "second.ipynb").unlink()
+    with pytest.raises(builder.SiteError, match=r"second\.ipynb is missing"):
+        builder.build_site(book / "build" / "chapters", earlier)
+    assert (earlier / "index.html").read_text() == "earlier"
+
+
+def test_a_rendering_that_fails_is_told_and_leaves_the_old_site(book, earlier, monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setattr(checkout, "ROOT", book)
+    (book / "_config.yml").write_text("not: [closed")
+    with pytest.raises(builder.SiteError, match=r"was not built; the log is .*site\.log"):
+        builder.build_site(book / "build" / "chapters", earlier)
+    assert (earlier / "index.html").read_text() == "earlier"
+    assert (book / "build" / "site.log").read_text()
+
+
+def test_of_two_builds_at_once_the_second_is_refused_by_name(book, earlier, monkeypatch):
+    render, refused = builder._render, []
+
+    def render_while_another_begins(staged, log, strict):
+        with pytest.raises(builder.SiteError, match="another build of this site is running") as one:
+            builder.build_site(book / "build" / "chapters", earlier)
+        refused.append(str(one.value))
+        return render(staged, log, strict)
+
+    monkeypatch.setattr(builder, "_render", render_while_another_begins)
+    builder.build_site(book / "build" / "chapters", earlier)
+    assert "\n" not in refused[0]
+    assert (earlier / "index.html").read_text() != "earlier"
+    monkeypatch.setattr(builder, "_render", render)
+    builder.build_site(book / "build" / "chapters", earlier)
+
+
+def test_a_build_that_failed_holds_up_no_other(book, earlier):
+    path = book / "build" / "chapters" / "second.ipynb"
+    content = path.read_bytes()
+    path.unlink()
+    with pytest.raises(builder.SiteError, match="is missing"):
+        builder.build_site(path.parent, earlier)
+    path.write_bytes(content)
+    builder.build_site(path.parent, earlier)
+    assert (earlier / "index.html").read_text() != "earlier"
+
+
+def test_two_sites_can_be_built_at_once(book, earlier):
+    with (book / "build" / ".other.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        builder.build_site(book / "build" / "chapters", earlier)
+        with pytest.raises(builder.SiteError, match="another build"):
+            builder.build_site(book / "build" / "chapters", book / "build" / "other")
+
+
+def command(monkeypatch, *words):
+    monkeypatch.setattr(sys, "argv", ["site", *map(str, words)])
+    builder.main()
+
+
+def test_the_command_ends_with_a_sentence(book, monkeypatch):
+    words = "build", book / "build" / "nothing", book / "build" / "site"
+    with pytest.raises(SystemExit, match=r"^error: .*intro\.ipynb is missing: run the chapters"):
+        command(monkeypatch, *words)
+    monkeypatch.setattr(checkout, "ROOT", None)
+    with pytest.raises(SystemExit, match=r"^error: .*clone the repository"):
+        command(monkeypatch, *words)
+
+
+def test_the_first_figure_of_a_chapter_is_written_for_both_themes(tmp_path):
+    drawing = '<div><svg viewBox="0 0 1 1"><path stroke="currentColor"/></svg></div>'
+    cell = nbformat.v4.new_code_cell("draw")
+    shown = [{"text/plain": "4"}, {"text/html": drawing}, {"text/html": "<svg>second</svg>"}]
+    cell.outputs = [nbformat.v4.new_output("display_data", data) for data in shown]
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "one.ipynb")
+    builder.save_picture(tmp_path / "one.ipynb", tmp_path / "picture")
+    for theme, ink in {"light": "#1f2328", "dark": "#e6edf3"}.items():
+        text = (tmp_path / f"picture-{theme}.svg").read_text()
+        assert text == f'<svg viewBox="0 0 1 1"><path stroke="{ink}"/></svg>'
+
+
+def test_a_chapter_without_a_figure_gives_no_picture(tmp_path):
+    nbformat.write(nbformat.v4.new_notebook(), tmp_path / "one.ipynb")
+    with pytest.raises(builder.SiteError, match="shows no figure"):
+        builder.save_picture(tmp_path / "one.ipynb", tmp_path / "picture")
+    assert [path.name for path in tmp_path.iterdir()] == ["one.ipynb"]
 
 
 # --- What a visit to a page tells -------------------------------------------------------------

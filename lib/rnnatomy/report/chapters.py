@@ -1,4 +1,7 @@
-"""Running chapters with papermill, from the command line: ``python -m rnnatomy.report.chapters``."""
+"""Running chapters with papermill, and saying what each is made from.
+
+Run as a command: ``python -m rnnatomy.report.chapters --help``.
+"""
 
 import argparse
 import ast
@@ -14,8 +17,17 @@ from typing import Any
 import nbformat
 
 from rnnatomy.data import datasets, files
-from rnnatomy.report import parameters
+from rnnatomy.report import dependencies, parameters
 from rnnatomy.store import checkout, disk
+
+ERRORS = (
+    checkout.CheckoutError,
+    dependencies.DependencyError,
+    disk.StoreError,
+    files.DataError,
+    parameters.ParameterError,
+)
+"""What a command says in one sentence."""
 
 
 def run_chapter(chapter: str, given: Mapping[str, Any], output: Path, quick: bool = False) -> float:
@@ -38,8 +50,9 @@ def run_chapter(chapter: str, given: Mapping[str, Any], output: Path, quick: boo
     from traitlets.config import Config
 
     source = parameters.read_chapter(chapter)
-    values = (source.metadata.get("rnnatomy", {}).get("quick", {}) if quick else {}) | dict(given)
+    values = (parameters.settings(chapter).get("quick", {}) if quick else {}) | dict(given)
     parameters.check_values(chapter, values)
+    book = parameters.book()
     output.parent.mkdir(parents=True, exist_ok=True)
     started = time.time()
     progress = _Progress(chapter, len(source.cells) + bool(values))
@@ -54,7 +67,7 @@ def run_chapter(chapter: str, given: Mapping[str, Any], output: Path, quick: boo
         local = {"KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"}}
         try:
             papermill.execute_notebook(
-                str(parameters.book() / f"{chapter}.ipynb"), str(path), values, cwd=str(parameters.book()),
+                str(book / f"{chapter}.ipynb"), str(path), values, cwd=str(book),
                 progress_bar=False, log_output=True, stdout_file=progress, config=Config(local),
                 extra_arguments=["--log-level=50"],
             )  # fmt: skip
@@ -104,7 +117,7 @@ def find_data(path: Path) -> None:
 
 
 def main() -> None:
-    """Run one of the commands: data, run."""
+    """Run one of the commands: data, run, depends."""
     parser = argparse.ArgumentParser(prog="python -m rnnatomy.report.chapters", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     data = commands.add_parser("data", help="find out which data there are, and note it in a file")
@@ -115,10 +128,14 @@ def main() -> None:
     run.add_argument("--quick", action="store_true", help="with the chapter's quick parameters")
     run.add_argument("--data", type=Path, help="file that notes which data there are")
     run.add_argument("--output", type=Path, help="folder of the executed chapter")
+    depends = commands.add_parser("depends", help="write what chapters are made from, for make")
+    depends.add_argument("--output", type=Path, help="folder of the executed chapters, if not both")
+    depends.add_argument("--quick", action="store_true", help="run with quick parameters")
     options = parser.parse_args()
+    run_command = {"data": _command_data, "run": _command_run, "depends": _command_depends}
     try:
-        {"data": _command_data, "run": _command_run}[options.command](options)
-    except (parameters.ParameterError, files.DataError, disk.StoreError) as error:
+        run_command[options.command](options)
+    except ERRORS as error:
         sys.exit(f"error: {error}")
 
 
@@ -141,6 +158,12 @@ def _command_run(options: argparse.Namespace) -> None:
             f"error: {options.chapter}, cell {error.exec_count}: {error.ename}: {error.evalue}"
         )
     print(f"[{options.chapter}] done in {seconds:.0f} s: {os.path.relpath(output)}", flush=True)
+
+
+def _command_depends(options: argparse.Namespace) -> None:
+    build = checkout.root() / "build"
+    both = {build / "chapters": False, build / "quick": True}
+    print(dependencies.rules({options.output: options.quick} if options.output else both), end="")
 
 
 def _value(text: str) -> Any:

@@ -1,4 +1,4 @@
-"""What a chapter calls to speak of itself: glued values, verdicts, the box at its foot."""
+"""What a chapter calls to speak of itself: start, glued values, verdicts, the box at its foot."""
 
 import json
 import time
@@ -7,16 +7,40 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from rnnatomy.report import parameters
+from rnnatomy.report import parameters, plots
 from rnnatomy.store import origin
 
 
-def glue(**values: str) -> None:
-    """Make strings available to the text of the book, by name."""
+def start(chapter: str, scope: Mapping[str, Any]) -> float:
+    """Begin a chapter, in the cell after its parameters: refuse bad ones, and set the figure style.
+
+    Args:
+        chapter: the chapter's name.
+        scope: the notebook's ``globals()``.
+
+    Returns:
+        When the chapter began, as ``made_by`` takes it.
+
+    Raises:
+        ParameterError: as ``parameters.check_parameters``.
+    """
+    started = time.time()
+    parameters.check_parameters(chapter, scope)
+    plots.use_style()
+    return started
+
+
+def glue(form: str = "", /, **values: Any) -> None:
+    """Make values available to the text of the book, by name.
+
+    Args:
+        form: how numbers are written, such as ".2f"; "" for whole numbers and text.
+        values: text as it is, or numbers.
+    """
     from myst_nb import glue as myst_glue
 
     for name, value in values.items():
-        myst_glue(name, value, display=False)
+        myst_glue(name, value if isinstance(value, str) else format(value, form), display=False)
 
 
 def verdict(holds: Iterable[bool]) -> str:
@@ -37,7 +61,7 @@ def made_by(chapter: str, scope: Mapping[str, Any], started: float, data: str) -
     Args:
         chapter: the chapter's name.
         scope: the notebook's ``globals()``.
-        started: ``time.time()`` when the chapter began, in seconds.
+        started: when the chapter began, as ``start`` gives it, in seconds since 1970.
         data: which data it used, in words.
     """
     from IPython.display import display

@@ -5,7 +5,8 @@ The comment behind each line of a chapter's parameters cell says what is allowed
     rank = 3             # int 0..10: directions that are kept
     share = 0.9          # float 0..1: of the energy
     dataset = "auto"     # one of auto, mnist, digits: what is shown
-    run = "mnist-0"      # run: whose readout is taken apart
+    run = "mnist-0"      # run: whose readout is taken apart; it holds a Classifier
+    run = "vae-0"        # run VAE: whose decoder is taken apart; another model is named
 """
 
 import ast
@@ -31,7 +32,7 @@ class Parameter(NamedTuple):
     Attributes:
         name: of the variable.
         default: its value in the published run.
-        allowed: "int 0..10", "float 0..1", "one of a, b" or "run".
+        allowed: "int 0..10", "float 0..1", "one of a, b", "run" or "run VAE".
         meaning: in words.
     """
 
@@ -68,20 +69,32 @@ def parameters(chapter: str) -> dict[str, Parameter]:
     return {p.name: p for p in map(_parse, lines)}
 
 
+def settings(chapter: str) -> dict[str, Any]:
+    """Read what a chapter's metadata says about how it is run.
+
+    Returns:
+        quick: values of its parameters in a quick run. reads: results that its code does not name.
+        last: whether it reports on the other chapters, and so runs when they have run.
+
+    Raises:
+        ParameterError: if there is no such chapter.
+    """
+    return read_chapter(chapter).metadata.get("rnnatomy", {})
+
+
 def read_chapter(chapter: str) -> nbformat.NotebookNode:
     """Read a chapter's source.
 
     Raises:
         ParameterError: if there is no such chapter.
     """
-    path = book() / f"{chapter}.ipynb"
-    if not path.is_file():
-        known = sorted(p.stem for p in book().glob("*.ipynb"))
+    known = sorted(path.stem for path in book().glob("*.ipynb"))
+    if chapter not in known:
         near = _nearest(chapter, known)
         raise ParameterError(
-            f"chapter {chapter!r} does not exist{near}: choose from {_list(known)}."
+            f"chapter {disk.brief(chapter)} does not exist{near}: choose from {_list(known)}."
         )
-    return nbformat.read(path, as_version=4)
+    return nbformat.read(book() / f"{chapter}.ipynb", as_version=4)
 
 
 def check_parameters(chapter: str, scope: Mapping[str, Any]) -> None:
@@ -118,7 +131,7 @@ def check_values(chapter: str, given: Mapping[str, Any]) -> None:
         if name not in declared:
             near = _nearest(name, declared)
             raise ParameterError(
-                f"chapter {chapter!r} has no parameter {name!r}{near}: "
+                f"chapter {chapter!r} has no parameter {disk.brief(name)}{near}: "
                 f"choose from {_list(declared)}."
             )
         _check_value(declared[name], value)
@@ -133,27 +146,40 @@ def _parse(line: str) -> Parameter:
 
 
 def _check_value(parameter: Parameter, value: Any) -> None:
-    name, _, allowed, _ = parameter
-    kind, _, rest = allowed.partition(" ")
+    kind, _, rest = parameter.allowed.partition(" ")
     if kind == "run":
-        if not isinstance(value, str):
-            raise ParameterError(f"{name} is {value!r}: give the name or the path of a run.")
-        try:
-            runs.find_run(value)
-        except disk.StoreError as error:
-            raise ParameterError(f"{name}: {error}") from None
-        return
+        return _check_run(parameter.name, value, rest or "Classifier")
     if kind == "one":
         choices = [choice.strip() for choice in rest.removeprefix("of ").split(",")]
-        if value not in choices:
-            raise ParameterError(f"{name} is {value!r}: choose from {_list(choices)}.")
-        return
-    low, _, high = rest.partition("..")
+        return _check_choice(parameter.name, value, choices)
+    _check_number(parameter.name, value, kind, rest)
+
+
+def _check_run(name: str, value: Any, model: str) -> None:
+    if not isinstance(value, str):
+        raise ParameterError(f"{name} is {disk.brief(value)}: give the name or the path of a run.")
+    try:
+        runs.load_run(value, model)
+    except disk.StoreError as error:
+        raise ParameterError(f"{name}: {error}".replace(repr(value), disk.brief(value))) from None
+    except OSError as error:  # such as a name that no file can have
+        raise ParameterError(
+            f"{name} is {disk.brief(value)} ({error.strerror}): give the name or the path of a run."
+        ) from None
+
+
+def _check_choice(name: str, value: Any, choices: list[str]) -> None:
+    if value not in choices:
+        raise ParameterError(f"{name} is {disk.brief(value)}: choose from {_list(choices)}.")
+
+
+def _check_number(name: str, value: Any, kind: str, bounds: str) -> None:
+    low, _, high = bounds.partition("..")
     numbers = (int,) if kind == "int" else (int, float)
     right = isinstance(value, numbers) and not isinstance(value, bool)
     if not right or not float(low) <= value <= float(high):
         word = "a whole number" if kind == "int" else "a number"
-        raise ParameterError(f"{name} is {value!r}: give {word} from {low} to {high}.")
+        raise ParameterError(f"{name} is {disk.brief(value)}: give {word} from {low} to {high}.")
 
 
 def _nearest(name: str, known: Any) -> str:

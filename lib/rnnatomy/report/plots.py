@@ -6,15 +6,19 @@ text around them, in a light or a dark theme. A colour means one thing in the wh
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
+from itertools import chain, repeat
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+from mpl_toolkits.mplot3d import Axes3D
 
 from rnnatomy.store import checkout
 
@@ -31,6 +35,18 @@ DIGIT_MARKERS = ("o", "s", "^", "v", "D", "P", "X", "<", ">", "*")
 
 ACCENT = "#d1495b"
 """What the text speaks of."""
+
+
+GREY = "#777777"
+"""What it is held against: a baseline, a control, an untrained network."""
+
+
+PALE = "#aaaaaa"
+"""A second control beside the first."""
+
+
+DARK = "#555555"
+"""A third."""
 
 
 SEQUENTIAL = "viridis"
@@ -62,6 +78,7 @@ _STYLE: Any = {
     "font.size": 10,
     "grid.color": _FAINT,
     "grid.linewidth": 0.6,
+    "legend.fontsize": 8,
     "legend.frameon": False,
     "lines.linewidth": 1.6,
     "savefig.dpi": 200,
@@ -103,8 +120,17 @@ def show_drawing(name: str, alt: str) -> None:
     Args:
         name: of a file in ``book/images`` whose ink is ``currentColor``.
         alt: what it shows, in one or two sentences.
+
+    Raises:
+        ValueError: if there is no such drawing, or the description is empty.
     """
-    source = (checkout.root() / "book" / "images" / name).read_text()
+    folder = checkout.root() / "book" / "images"
+    known = sorted(path.name for path in folder.glob("*.svg"))
+    if name not in known:
+        raise ValueError(
+            f"drawing {name!r} is not in book/images: choose from {', '.join(known) or 'none'}."
+        )
+    source = (folder / name).read_text()
     box = re.search(r'viewBox="[\d.-]+ [\d.-]+ ([\d.]+)', source)
     _display(source, alt, float(box.group(1)) if box else 720)
 
@@ -129,13 +155,56 @@ def inline(svg: str, alt: str, width: float) -> str:
     return f"{box}{body.strip()}</div>"
 
 
-def panel_letters(axes: Sequence[Axes]) -> None:
+def panel_letters(axes: Iterable[Axes]) -> None:
     """Put a, b, c, ... at the top left of the panels."""
     for letter, ax in zip("abcdefghijkl", axes, strict=False):
         ax.annotate(
             letter, (0, 1), xytext=(-6, 6), xycoords="axes fraction", textcoords="offset points",
             ha="right", weight="bold",
         )  # fmt: skip
+
+
+def digit_style(digit: int) -> dict[str, Any]:
+    """Return colour and marker of a digit, to be passed to ``ax.plot``.
+
+    Raises:
+        ValueError: if it is no digit.
+    """
+    if not 0 <= digit <= 9:
+        raise ValueError(f"digit is {digit}: give a whole number from 0 to 9.")
+    return {"color": DIGIT_COLOURS[digit], "marker": DIGIT_MARKERS[digit]}
+
+
+def axes3d(figure: Figure) -> Axes3D:
+    """Add axes for paths along the first three modes, with see-through panes."""
+    ax = figure.add_subplot(projection="3d")
+    for axis in (ax.xaxis, ax.yaxis, ax.zaxis):
+        axis.set_pane_color((0, 0, 0, 0))
+    ax.set(xlabel="mode 1", ylabel="mode 2", zlabel="mode 3")
+    return ax
+
+
+def legend_beside(ax: Axes, gap: float = 0.0, **options: Any) -> None:
+    """Put the legend to the right of the axes.
+
+    Args:
+        ax: what it explains.
+        gap: between axes and legend, as a fraction of the width of the axes.
+        options: passed to ``ax.legend``.
+    """
+    ax.legend(loc="center left", bbox_to_anchor=(1 + gap, 0.5), **options)
+
+
+def ticks(axis: Axis, places: Iterable[float]) -> None:
+    """Put ticks at some places and nowhere else, each with its number, as a logarithmic axis needs.
+
+    Args:
+        axis: ``ax.xaxis`` or ``ax.yaxis``, after its scale was set.
+        places: where the ticks go.
+    """
+    places = list(places)
+    axis.set_ticks(places, [f"{place:g}" for place in places])
+    axis.set_minor_locator(NullLocator())
 
 
 def seeds(
@@ -202,6 +271,57 @@ def heat(
     return ax
 
 
+def heat_panels(
+    panels: Sequence[Float[np.ndarray, "row column"]],
+    x: str | Sequence[str],
+    y: str,
+    limit: float | None = None,
+    **options: Any,
+) -> Figure:
+    """Draw matrices of the same rows side by side as coloured cells, in one scale, with letters.
+
+    Args:
+        panels: the matrices.
+        x: what the columns are; one for all panels, or one each.
+        y: what the rows are.
+        limit: value of the strongest colour; None: the largest size of all numbers.
+        options: as of ``heat``: diverging, rows, columns, text.
+
+    Returns:
+        The figure, to be shown.
+
+    Raises:
+        ValueError: if there is no panel, or there are not as many words for the columns.
+    """
+    labels = [x] * len(panels) if isinstance(x, str) else x
+    if not len(panels) or len(labels) != len(panels):
+        raise ValueError(f"{len(labels)} labels for {len(panels)} panels: give one for each.")
+    figure, (axes,) = plt.subplots(1, len(panels), figsize=(7.6, 3.7), sharey=True, squeeze=False)
+    largest = max(float(np.abs(values).max()) for values in panels)
+    for ax, values, label in zip(axes, panels, labels, strict=True):
+        heat(ax, values, largest if limit is None else limit, **options)
+        ax.set_xlabel(label)
+    axes[0].set_ylabel(y)
+    panel_letters(axes)
+    return figure
+
+
+def mark(ax: Axes, column: int, row: int, width: int = 1, height: int = 1) -> Axes:
+    """Draw a box around cells of a heat map, in the accent colour.
+
+    Args:
+        ax: what ``heat`` has drawn on.
+        column: of the top left cell, counted from 0.
+        row: of the same.
+        width: how many columns the box goes around.
+        height: how many rows.
+    """
+    corner = (column - 0.5, row - 0.5)
+    look: Any = {"fill": False, "edgecolor": ACCENT, "linewidth": 2, "clip_on": False}
+    ax.add_patch(plt.Rectangle(corner, width, height, **look))
+    return ax
+
+
 def picture(ax: Axes, image: Float[np.ndarray, "time feature"], caption: str = "") -> Axes:
     """Draw one digit as an image, white on black, with a line of text below."""
     ax.imshow(image, cmap="gray", vmin=0, vmax=1)
@@ -213,12 +333,83 @@ def picture(ax: Axes, image: Float[np.ndarray, "time feature"], caption: str = "
     return ax
 
 
+def pictures(
+    axes: Iterable[Axes],
+    images: Iterable[Float[np.ndarray, "time feature"]],
+    captions: Iterable[str] = (),
+) -> None:
+    """Draw one image on each of the axes; axes without an image stay empty, without a frame.
+
+    Args:
+        axes: where to draw, such as ``axes.flat``.
+        images: as of ``picture``, at most one for each of the axes.
+        captions: a line of text below each of the first images.
+
+    Raises:
+        ValueError: if there are more images than axes.
+    """
+    axes, images = list(axes), list(images)
+    if len(images) > len(axes):
+        raise ValueError(f"{len(images)} images on {len(axes)} axes: give an ax for each image.")
+    words = chain(captions, repeat(""))
+    for ax in axes:
+        ax.set_axis_off()
+    for ax, image, caption in zip(axes, images, words, strict=False):
+        picture(ax, image, caption)
+
+
+def named_axes(
+    names: Iterable[str],
+    rows: int,
+    size: tuple[float, float] = (7.6, 4.0),
+    at: tuple[float, float] = (0.95, 0.85),
+    **options: Any,
+) -> tuple[Figure, dict[str, Axes]]:
+    """Make axes in rows, each with its name written into it.
+
+    Args:
+        names: of the axes, row by row; as many in each row.
+        rows: how many.
+        size: width and height of the figure, in inches.
+        at: where the name ends, as fractions of the axes; in their middle it is centred.
+        options: of each of the axes, such as xlabel; with ylim they share their vertical axis.
+
+    Returns:
+        The figure, and its axes by name.
+
+    Raises:
+        ValueError: if the names do not fill the rows.
+    """
+    names = list(names)
+    if len(names) % rows:
+        raise ValueError(f"{len(names)} names do not fill {rows} rows: give as many for each.")
+    figure, axes = plt.subplots(
+        rows, len(names) // rows, figsize=size, sharey="ylim" in options, subplot_kw=options,
+        squeeze=False,
+    )  # fmt: skip
+    side = "center" if at[0] == 0.5 else "right"
+    for ax, name in zip(axes.flat, names, strict=True):
+        ax.annotate(name, at, xycoords="axes fraction", ha=side)
+    return figure, dict(zip(names, axes.flat, strict=True))
+
+
+def row_names(axes: Iterable[Axes], names: Iterable[str]) -> None:
+    """Write a name to the left of axes, such as the first of each row of pictures.
+
+    Args:
+        axes: where to write.
+        names: one for each.
+    """
+    for ax, name in zip(axes, names, strict=True):
+        ax.text(-0.15, 0.5, name, transform=ax.transAxes, ha="right", va="center", fontsize=9)
+
+
 def baseline(ax: Axes, value: float, label: str) -> Axes:
     """Draw a horizontal baseline in grey dashes, with its name above the right end."""
-    ax.axhline(value, color="#888888", linestyle="--", linewidth=1)
+    ax.axhline(value, color=GREY, linestyle="--", linewidth=1)
     ax.annotate(
         label, (1, value), xycoords=("axes fraction", "data"), xytext=(0, 3),
-        textcoords="offset points", ha="right", color="#888888", fontsize=9,
+        textcoords="offset points", ha="right", color=GREY, fontsize=9,
     )  # fmt: skip
     return ax
 

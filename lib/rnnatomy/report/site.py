@@ -4,9 +4,12 @@ Run as a command: ``python -m rnnatomy.report.site --help``.
 """
 
 import argparse
+import fcntl
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import files
 from pathlib import Path
 
@@ -29,9 +32,32 @@ def build_site(executed: Path, site: Path, strict: bool = False) -> None:
         strict: whether a warning stops the build.
 
     Raises:
-        SiteError: if a chapter is missing or holds an error, or the rendering fails.
+        SiteError: if a chapter is missing or holds an error, the rendering fails, or another build
+            of this site is running.
     """
-    staged = checkout.root() / "build" / f"staged-{site.name}"
+    build = checkout.root() / "build"
+    build.mkdir(exist_ok=True)
+    with _alone(build / f".{site.name}.lock"):
+        staged = _stage(executed, build / f"staged-{site.name}")
+        html = _render(staged, build / f"{site.name}.log", strict)
+        _replace(site, html, build / f".old-{site.name}")
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Hold a file, and refuse if another process holds it; it is let go of when that one ends."""
+    with lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SiteError(
+                "another build of this site is running: wait until it has ended, and try again."
+            ) from None
+        yield
+
+
+def _stage(executed: Path, staged: Path) -> Path:
+    """Lay out what is rendered: the executed chapters, and all of the book beside them."""
     shutil.rmtree(staged, ignore_errors=True)
     shutil.copytree(
         parameters.book(), staged, ignore=shutil.ignore_patterns("*.ipynb", "*.toml", ".*")
@@ -42,22 +68,29 @@ def build_site(executed: Path, site: Path, strict: bool = False) -> None:
         shutil.copy(checkout.root() / name, staged)
     (staged / "_extra" / "mathjax").mkdir(parents=True)
     shutil.copy(_mathjax(), staged / "_extra" / "mathjax")
+    return staged
+
+
+def _render(staged: Path, log: Path, strict: bool) -> Path:
     program = str(Path(sys.executable).with_name("jupyter-book"))
     words = [program, "build", str(staged), "--all", "-n", "--keep-going"]
     words += ["-W"] if strict else []
-    log = checkout.root() / "build" / f"{site.name}.log"
     done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     log.write_text(done.stdout)
     html = staged / "_build" / "html"
     if done.returncode or not (html / "index.html").is_file():
         lines = [line for line in done.stdout.splitlines() if "WARNING" in line or "ERROR" in line]
         raise SiteError("\n".join([f"the site was not built; the log is {log}", *lines[:20]]))
-    old = checkout.root() / "build" / f".old-{site.name}"
-    shutil.rmtree(old, ignore_errors=True)
+    return html
+
+
+def _replace(site: Path, html: Path, aside: Path) -> None:
+    """Put the new site in the place of the old one."""
+    shutil.rmtree(aside, ignore_errors=True)
     if site.exists():
-        site.rename(old)
+        site.rename(aside)
     html.rename(site)
-    shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _without_errors(path: Path) -> Path:
@@ -84,13 +117,13 @@ def save_picture(chapter: Path, stem: Path) -> None:
     Raises:
         SiteError: if the chapter shows no figure.
     """
-    pages = [
+    outputs = [
         output["data"].get("text/html", "")
         for cell in nbformat.read(chapter, as_version=4).cells
         for output in cell.get("outputs", [])
         if "data" in output
     ]
-    found = next((page for page in pages if "<svg" in page), None)
+    found = next((page for page in outputs if "<svg" in page), None)
     if found is None:
         raise SiteError(f"{chapter} shows no figure: run the chapter again.")
     svg = found[found.index("<svg") : found.rindex("</svg>") + 6]
@@ -115,7 +148,7 @@ def main() -> None:
         if options.command == "picture":
             return save_picture(options.chapter, options.stem)
         build_site(options.executed.resolve(), options.site.resolve(), options.strict)
-    except SiteError as error:
+    except (SiteError, checkout.CheckoutError) as error:
         sys.exit(f"error: {error}")
     print("Chapters:")
     for chapter, seconds in pages.durations(options.executed).items():

@@ -1,24 +1,18 @@
 """The playground: what its page carries, against the library; and its use, in a real browser."""
 
-import json
 import re
-import shutil
-import zlib
-from base64 import b64decode
 from typing import NamedTuple
 
 import numpy as np
 import pytest
-from bs4 import BeautifulSoup
 from playwright.sync_api import expect
 
 from rnnatomy.analysis import cutoffs, svd
 from rnnatomy.networks import runs
-from rnnatomy.report.widgets import playground
-from rnnatomy.store import checkout
+from rnnatomy.report.widgets import playground, widget
 
-STATIC = checkout.root() / "book" / "_static"
-MOST_BYTES = 600_000
+from . import pages
+
 CUT = 7
 ALL = range(1, 11)
 
@@ -49,21 +43,15 @@ class Carried(NamedTuple):
 
 
 def unpack(html):
-    """Read a page without any of the code that wrote it."""
-    page = BeautifulSoup(html, "html.parser")
-    facts = json.loads(page.select_one(".playground-facts").string)
-    data = zlib.decompress(b64decode(page.select_one(".playground-data").string), -15)
-    bytes_ = np.frombuffer(data, np.uint8)
+    facts, data = pages.carried(html)
     labels = np.repeat(np.arange(len(facts["counts"])), facts["counts"])
     networks, modes = facts["networks"], len(facts["networks"][0]["s"])
-    size = len(networks) * modes * len(labels)
-    folded = bytes_[:size].astype(int) + 256 * bytes_[size : 2 * size].astype(int)
-    levels = np.where(folded % 2, -(folded + 1) // 2, folded // 2)
-    levels = levels.reshape(len(networks), modes, len(labels))
+    end = 2 * len(networks) * modes * len(labels)
+    levels = pages.unfolded(data[:end]).reshape(len(networks), modes, len(labels))
     centre, step = (np.array([n[key] for n in networks])[:, labels] for key in ("centre", "step"))
     values = centre.swapaxes(1, 2) + step.swapaxes(1, 2) * levels
     shape = facts["pictures"]["shape"] if facts["pictures"] else (1, 1)
-    return Carried(facts, labels, values, bytes_[2 * size :].reshape(-1, *shape))
+    return Carried(facts, labels, values, np.frombuffer(data[end:], np.uint8).reshape(-1, *shape))
 
 
 def table_on_page(carried, number):
@@ -98,25 +86,33 @@ def html(published, images):
     return playground.playground(published, images, CUT, "fig-beside")
 
 
-def test_recalls_differ_by_at_most_the_tolerance_under_all_cutoffs(html, tables):
-    carried = unpack(html)
-    for number, table in enumerate(tables):
-        assert np.abs(table_on_page(carried, number) - table).max() <= playground.TOLERANCE
+@pytest.fixture(scope="module")
+def carried(html):
+    return unpack(html)
 
 
-def test_recalls_are_the_library_s_under_single_and_nested_cutoffs(html, published):
-    carried = unpack(html)
-    for number, network in enumerate(published):
-        found = cutoffs.single_and_nested(table_on_page(carried, number))
+@pytest.fixture(scope="module")
+def tables_on_page(carried):
+    return [table_on_page(carried, number) for number in range(len(carried.facts["networks"]))]
+
+
+def test_recalls_differ_by_at_most_the_tolerance_under_all_cutoffs(tables_on_page, tables):
+    for found, table in zip(tables_on_page, tables, strict=True):
+        assert np.abs(found - table).max() <= playground.TOLERANCE
+
+
+def test_recalls_are_the_library_s_under_single_and_nested_cutoffs(tables_on_page, published):
+    for table, network in zip(tables_on_page, published, strict=True):
+        found = cutoffs.single_and_nested(table)
         parts = svd.svd(network.readout)
         exact = cutoffs.cutoffs(parts, network.bias, network.states, network.labels)
         for ours, theirs in zip(found, exact, strict=True):
             np.testing.assert_array_equal(ours, theirs)
 
 
-def test_answers_are_the_library_s_when_one_direction_is_cut(html, published):
+def test_answers_are_the_library_s_when_one_direction_is_cut(carried, published):
     """But for a sample whose two best logits are nearly equal."""
-    for network, found in zip(published, unpack(html).values, strict=True):
+    for network, found in zip(published, carried.values, strict=True):
         parts = svd.svd(network.readout)
         order = np.argsort(network.labels, kind="stable")
         for k in ALL:
@@ -127,12 +123,12 @@ def test_answers_are_the_library_s_when_one_direction_is_cut(html, published):
 
 
 def test_page_is_small_enough(html):
-    files = [STATIC / name for name in ("playground.js", "playground.css")]
-    assert len(html.encode()) + sum(path.stat().st_size for path in files) <= MOST_BYTES
+    most = pages.MOST_BYTES - pages.scripts("playground")
+    assert len(html.encode()) <= widget.MOST_BYTES <= most
 
 
-def test_page_carries_the_networks_and_the_samples_in_order_of_their_classes(html, published):
-    facts, labels, values, _ = unpack(html)
+def test_page_carries_the_networks_and_the_samples_in_order_of_their_classes(carried, published):
+    facts, labels, values, _ = carried
     for network, one, found in zip(published, facts["networks"], values, strict=True):
         order = np.argsort(network.labels, kind="stable")
         np.testing.assert_array_equal(network.labels[order], labels)
@@ -146,8 +142,8 @@ def test_page_carries_the_networks_and_the_samples_in_order_of_their_classes(htm
         np.testing.assert_allclose(one["bias"], network.bias, rtol=1e-7)
 
 
-def test_pictures_are_those_of_their_samples(html, published, images):
-    facts, labels, _, pixels = unpack(html)
+def test_pictures_are_those_of_their_samples(carried, published, images):
+    facts, labels, _, pixels = carried
     pictures = facts["pictures"]
     assert len(pixels) == len(pictures["sample"]) == playground.PICTURES
     assert sorted(set(pictures["sample"])) == pictures["sample"]
@@ -158,8 +154,8 @@ def test_pictures_are_those_of_their_samples(html, published, images):
     )
 
 
-def test_every_single_cutoff_that_changes_samples_has_pictures(html, published):
-    number = np.array(unpack(html).facts["pictures"]["number"])
+def test_every_single_cutoff_that_changes_samples_has_pictures(carried, published):
+    number = np.array(carried.facts["pictures"]["number"])
     for network in published:
         parts, right = svd.svd(network.readout), network.logits.argmax(1) == network.labels
         for k in ALL:
@@ -264,40 +260,11 @@ def test_a_class_that_cannot_be_rounded_is_refused(planted, monkeypatch):
 
 # --- In the browser ---------------------------------------------------------------------------
 
-PAGE = """<!DOCTYPE html><html lang="en" data-theme="light"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width"><title>page</title>
-<link rel="icon" href="data:,"><link rel="stylesheet" href="_static/book.css">
-<link rel="stylesheet" href="_static/playground.css"><script src="_static/playground.js"></script>
-</head><body><p id="fig-beside">A figure.</p><main class="bd-article">{}</main></body></html>"""
-
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory, html):
-    folder = tmp_path_factory.mktemp("site")
-    (folder / "_static").mkdir()
-    for name in ("book.css", "playground.css", "playground.js"):
-        shutil.copy(STATIC / name, folder / "_static")
-    (folder / "page.html").write_text(PAGE.format(html))
-    return folder
-
-
-def visit(browser, path, **options):
-    context = browser.new_context(viewport={"width": 1000, "height": 900}, **options)
-    page = context.new_page()
-    page.told, page.asked = [], []
-    page.on("console", lambda message: page.told.append(message.text))
-    page.on("pageerror", lambda error: page.told.append(str(error)))
-    page.on("request", lambda request: page.asked.append(request.url))
-    page.goto(path.as_uri())
-    return page
-
-
-@pytest.fixture(scope="module")
-def opened(browser, site):
-    page = visit(browser, site / "page.html", reduced_motion="reduce")
-    page.wait_for_selector(".playground[data-state=ready]")
-    yield page
-    page.context.close()
+def opened(visit, html):
+    with visit(html, reduced_motion="reduce") as page:
+        yield page
 
 
 @pytest.fixture
@@ -312,19 +279,31 @@ def switch(page, k):
     return page.get_by_role("switch", name=re.compile(rf"^Direction {k}\b"))
 
 
+def is_kept(page):
+    states = page.get_by_role("switch").evaluate_all("all => all.map(e => e.checked)")
+    return {k for k, on in zip(ALL, states, strict=True) if on}
+
+
 def keep(page, kept):
-    for k in ALL:
-        switch(page, k).set_checked(k in kept)
+    """Keep some directions: by the slider, which keeps the first ones, and then by switches."""
+    first = min(range(11), key=lambda rank: len(kept ^ set(ALL[:rank])))
+    page.get_by_role("slider").fill(str(first))
+    for k in kept ^ set(ALL[:first]):
+        page.locator("[role=switch]").nth(k - 1).click()
+    assert is_kept(page) == kept
 
 
-def bars(page, attribute="data-recall"):
+def bars(page):
     """Recall of each class, and accuracy, as the page draws them."""
-    return [float(bar.get_attribute(attribute)) for bar in page.locator(".playground-bar").all()]
+    recalls = page.locator(".playground-bar").evaluate_all("all => all.map(e => e.dataset.recall)")
+    return [float(recall) for recall in recalls]
 
 
 def confusion(page):
-    rows = page.locator(".playground-confusion tbody tr").all()
-    return np.array([[int(t) for t in r.locator("td").all_text_contents()] for r in rows])
+    rows = page.locator(".playground-confusion tbody tr").evaluate_all(
+        "all => all.map(row => [...row.querySelectorAll('td')].map(e => Number(e.textContent)))"
+    )
+    return np.array(rows)
 
 
 def agree(page, table, kept):
@@ -405,7 +384,7 @@ def test_an_image_is_drawn_as_it_is(page, images):
 
 def test_nothing_changes_with_all_directions(page):
     page.get_by_role("button", name="Keep all").click()
-    assert all(switch(page, k).is_checked() for k in ALL)
+    assert is_kept(page) == set(ALL)
     assert count(page, "lost") == count(page, "won") == page.locator("canvas").count() == 0
     live = page.locator("[aria-live=polite]")
     expect(live).to_have_text(
@@ -457,8 +436,6 @@ def test_works_by_keyboard(page, tables):
     press("End")
     press("Tab")
     expect(switch(page, 1)).to_be_focused()
-    outline = switch(page, 1).evaluate("e => getComputedStyle(e).outline")
-    assert "2px" in outline and "none" not in outline
     press("Tab")
     press("Space")
     assert not switch(page, 2).is_checked()
@@ -473,7 +450,7 @@ def test_slider_tells_whether_the_first_directions_are_kept(page):
     assert slider.get_attribute("aria-valuetext") == "9, but not the first 9"
     slider.fill("4")
     assert slider.get_attribute("aria-valuetext") == "4"
-    assert [k for k in ALL if switch(page, k).is_checked()] == [1, 2, 3, 4]
+    assert is_kept(page) == {1, 2, 3, 4}
 
 
 def test_parts_have_names_for_a_screen_reader(page, published):
@@ -490,28 +467,8 @@ def test_parts_have_names_for_a_screen_reader(page, published):
     assert table.locator("th[scope=col]").count() == table.locator("th[scope=row]").count() == 11
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_fits_a_narrow_screen(page, theme):
-    page.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
-    page.set_viewport_size({"width": 400, "height": 900})
-    sizes = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
-    inside = page.evaluate("""() => {
-      const box = document.querySelector(".playground").getBoundingClientRect();
-      return [...document.querySelectorAll(".playground :not(option)")].filter(e => {
-        const { left, right } = e.getBoundingClientRect();
-        return left < box.left - 0.5 || right > box.right + 0.5;
-      }).map(e => e.outerHTML.slice(0, 80));
-    }""")
-    page.set_viewport_size({"width": 1000, "height": 900})
-    assert sizes[0] <= sizes[1] == 400
-    assert inside == []
-
-
-def test_is_not_on_paper(page):
-    page.emulate_media(media="print")
-    expect(page.locator(".playground")).to_be_hidden()
-    page.emulate_media(media="screen")
-    expect(page.locator(".playground")).to_be_visible()
+def test_fits_a_narrow_screen(page):
+    assert pages.sticking_out(page, 400) == []
 
 
 def test_nothing_moves_for_those_who_ask_for_it(page):
@@ -524,33 +481,10 @@ def test_nothing_moves_for_those_who_ask_for_it(page):
     assert page.evaluate(style) == "0s"
 
 
-def test_says_nothing_asks_for_nothing_and_leaves_nothing(page, site):
-    files = ("page.html", "_static/book.css", "_static/playground.css", "_static/playground.js")
-    inside = {(site / name).as_uri() for name in files}
-    assert {url for url in page.asked if not url.startswith("data:")} == inside
-    assert page.told == []
-    assert page.evaluate("Object.keys(window).filter(name => /playground/i.test(name))") == []
-    ids = page.eval_on_selector_all("[id]", "all => all.map(e => e.id)")
-    assert ids == ["fig-beside"]
-
-
-def test_without_javascript_a_sentence_leads_to_the_figure(browser, site):
-    page = visit(browser, site / "page.html", java_script_enabled=False)
-    expect(page.locator(".playground")).to_contain_text("With JavaScript")
-    expect(page.get_by_role("link", name="the static figure")).to_have_attribute(
-        "href", "#fig-beside"
-    )
-    expect(page.get_by_role("switch")).to_have_count(0)
-    page.context.close()
-
-
-def test_any_number_of_classes_and_no_images(browser, site, planted):
-    html = playground.playground([run_of(planted)], None, 3, "fig-beside")
-    (site / "planted.html").write_text(PAGE.format(html))
-    page = visit(browser, site / "planted.html")
-    page.wait_for_selector(".playground[data-state=ready]")
-    assert bars(page) == pytest.approx([1, 1, 0, 1, 1, 0.8])
-    assert (count(page, "lost"), count(page, "won")) == (12, 0)
-    assert page.locator(".playground-lost li").all_text_contents() == ["2\u00a0→\u00a00: 12"]
-    assert page.locator("canvas").count() == 0
-    page.context.close()
+def test_any_number_of_classes_and_no_images(visit, planted):
+    with visit(playground.playground([run_of(planted)], None, 3, "fig-beside")) as page:
+        assert bars(page) == pytest.approx([1, 1, 0, 1, 1, 0.8])
+        assert (count(page, "lost"), count(page, "won")) == (12, 0)
+        lost = page.locator(".playground-lost li").all_text_contents()
+        assert lost == ["2\u00a0→\u00a00: 12"]
+        assert page.locator("canvas").count() == 0

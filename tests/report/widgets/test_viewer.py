@@ -1,29 +1,22 @@
 """The viewer: what its page carries, against what was given; and its use, in a real browser."""
 
-import io
 import json
 import re
-import shutil
-import zlib
-from base64 import b64decode
 
 import numpy as np
 import pytest
-from bs4 import BeautifulSoup
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from matplotlib.colors import to_rgb
-from matplotlib.image import imread
 from playwright.sync_api import expect
 from scipy import ndimage
 
 from rnnatomy.report import plots
-from rnnatomy.report.widgets import viewer
-from rnnatomy.store import checkout
+from rnnatomy.report.widgets import viewer, widget
 
-STATIC = checkout.root() / "book" / "_static"
-MOST_BYTES = 600_000  # of a page with its script and style
+from . import pages
+
 GROUPS = ("circles", "ellipses", "tall ones")
 SPLIT = 10
 
@@ -57,21 +50,17 @@ FIGURES = [walker(), walker(30), None]
 
 def decode(data, shapes):
     """Undo ``viewer.encode`` without any of its code."""
-    numbers = np.frombuffer(data, np.uint8).astype(np.int64)
-    assert len(numbers) == 2 * sum(frames * columns for frames, columns in shapes)
+    assert len(data) == 2 * sum(frames * columns for frames, columns in shapes)
     for frames, columns in shapes:
-        size = frames * columns
-        folded = numbers[:size] + 256 * numbers[size : 2 * size]
-        second = np.where(folded % 2, -(folded + 1) // 2, folded // 2).reshape(columns, frames)
+        size = 2 * frames * columns
+        second = pages.unfolded(data[:size]).reshape(columns, frames)
         yield second.cumsum(axis=1).cumsum(axis=1).T % 65536
-        numbers = numbers[2 * size :]
+        data = data[size:]
 
 
 def unpack(html):
     """Return the facts, the points of each curve, and the joints of each figure."""
-    page = BeautifulSoup(html, "html.parser")
-    facts = json.loads(page.select_one(".viewer-facts").string)
-    data = zlib.decompress(b64decode(page.select_one(".viewer-data").string), -15)
+    facts, data = pages.carried(html)
     curves, figures = facts["curves"], facts["figures"]
     lengths = [curves[figure["curve"]]["frames"] for figure in figures]
     shapes = [(curve["frames"], 3) for curve in curves] + [
@@ -156,11 +145,9 @@ def test_a_large_page_is_small_enough_and_a_larger_one_is_refused():
     bodies = [viewer.Figure(motion(rng, 300, 38), parents) for _ in played]
     curves, groups = played + others, list("abcdefgh")
     large = viewer.viewer(curves, groups, figures=bodies + [None] * 60, figure="fig")
-    files = [STATIC / name for name in ("viewer.js", "viewer.css")]
-    around = sum(path.stat().st_size for path in files)
-    assert len(large.encode()) + around <= MOST_BYTES >= viewer.MOST_BYTES + around
+    assert len(large.encode()) <= widget.MOST_BYTES <= pages.MOST_BYTES - pages.scripts("viewer")
     noise = [viewer.Figure(rng.normal(size=(300, 38, 3)), parents) for _ in played]
-    with pytest.raises(ValueError, match=r"takes \d{6} bytes, at most 550000 are allowed: give"):
+    with pytest.raises(ValueError, match=r"takes \d{6} bytes, at most .* are allowed: give fewer"):
         viewer.viewer(curves, groups, figures=noise + [None] * 60, figure="fig")
 
 
@@ -250,50 +237,17 @@ def test_a_rate_is_above_zero(rate):
 
 # --- In the browser ---------------------------------------------------------------------------
 
-PAGE = """<!DOCTYPE html><html lang="en" data-theme="light"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width"><title>page</title>
-<link rel="icon" href="data:,"><link rel="stylesheet" href="_static/book.css">
-<link rel="stylesheet" href="_static/viewer.css"><script src="_static/viewer.js"></script>
-</head><body><p id="fig-beside">A figure.</p><main class="bd-article">{}</main>
-<div style="height: 2000px"></div></body></html>"""
+
+@pytest.fixture(scope="module")
+def opened(visit, html):
+    with visit(html) as page:
+        yield page
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory, html, player):
-    folder = tmp_path_factory.mktemp("site")
-    (folder / "_static").mkdir()
-    for name in ("book.css", "viewer.css", "viewer.js"):
-        shutil.copy(STATIC / name, folder / "_static")
-    (folder / "page.html").write_text(PAGE.format(html))
-    (folder / "player.html").write_text(PAGE.format(player))
-    return folder
-
-
-def visit(browser, path, **options):
-    context = browser.new_context(viewport={"width": 1000, "height": 900}, **options)
-    page = context.new_page()
-    page.told, page.asked = [], []
-    page.on("console", lambda message: page.told.append(message.text))
-    page.on("pageerror", lambda error: page.told.append(str(error)))
-    page.on("request", lambda request: page.asked.append(request.url))
-    page.goto(path.as_uri())
-    if options.get("java_script_enabled", True):
-        page.wait_for_selector(".viewer[data-state=ready]")
-    return page
-
-
-@pytest.fixture(scope="module")
-def opened(browser, site):
-    page = visit(browser, site / "page.html")
-    yield page
-    page.context.close()
-
-
-@pytest.fixture(scope="module")
-def opened_player(browser, site):
-    page = visit(browser, site / "player.html", reduced_motion="reduce", device_scale_factor=2)
-    yield page
-    page.context.close()
+def opened_player(visit, player):
+    with visit(player, reduced_motion="reduce", device_scale_factor=2) as page:
+        yield page
 
 
 def settle(page):
@@ -320,6 +274,10 @@ def space(page):
     return page.locator("canvas.viewer-space")
 
 
+def drawn(page):
+    return pages.pixels(space(page))
+
+
 def view(page):
     return json.loads(space(page).get_attribute("data-view"))
 
@@ -330,12 +288,6 @@ def slide(page, frame):
 
 def frame_of(page):
     return int(page.get_by_role("slider", name="Frame").input_value())
-
-
-def pixels(canvas):
-    data = canvas.evaluate("canvas => canvas.toDataURL()")
-    image = imread(io.BytesIO(b64decode(data.partition(",")[2])))
-    return np.rint(image * 255).astype(int)
 
 
 def has_colour(image, colour):
@@ -358,7 +310,7 @@ def seen(page, points, point):
 
 def moving_sign(page, group, fineness):
     """Find the middle of the largest patch in the group's own colour, in CSS pixels."""
-    found = has_colour(pixels(space(page)), plots.DIGIT_COLOURS[group])
+    found = has_colour(drawn(page), plots.DIGIT_COLOURS[group])
     patches, _ = ndimage.label(ndimage.binary_erosion(found, iterations=2 * fineness))
     largest = np.bincount(patches.flat)[1:].argmax() + 1
     row, column = ndimage.center_of_mass(patches == largest)
@@ -385,13 +337,13 @@ def test_a_point_is_in_its_place_on_a_fine_screen_too(played):
     slide(played, 30)
     expected = seen(played, np.concatenate([c.points for c in PLAYED]), PLAYED[0].points[29])
     assert np.abs(moving_sign(played, 0, 2) - expected).max() < 1
-    assert len(pixels(space(played))) == 2 * view(played)["height"]
+    assert len(drawn(played)) == 2 * view(played)["height"]
 
 
 def test_turns_by_dragging(page):
     box = space(page).bounding_box()
     x, y = box["x"] + 300, box["y"] + 200
-    before = pixels(space(page))
+    before = drawn(page)
     page.mouse.move(x, y)
     page.mouse.down()
     page.mouse.move(x + 40, y + 20, steps=4)
@@ -399,26 +351,21 @@ def test_turns_by_dragging(page):
     page.mouse.move(x, y)
     told = view(page)
     assert (told["azimuth"], told["elevation"]) == (-80, 40)
-    assert (before != pixels(space(page))).any()
+    assert (before != drawn(page)).any()
 
 
 @pytest.mark.parametrize("is_sideways", [True, False])
-def test_a_finger_turns_sideways_and_scrolls_the_page_up_and_down(browser, site, is_sideways):
-    page = visit(browser, site / "page.html", has_touch=True)
-    finger, start = page.context.new_cdp_session(page), view(page)
-    for step in range(8):
-        x, y = (10 * step, 0) if is_sideways else (0, -10 * step)
-        place = [{"x": 300 + x, "y": 400 + y}]
-        kind = "touchMove" if step else "touchStart"
-        finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": place})
-        page.wait_for_timeout(20)
-    finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
-    if is_sideways:
-        assert view(page)["azimuth"] < start["azimuth"] - 20 and page.evaluate("scrollY") == 0
-    else:
-        page.wait_for_function("scrollY > 30")
-        assert view(page) == start
-    page.context.close()
+def test_a_finger_turns_sideways_and_scrolls_the_page_up_and_down(visit, html, is_sideways):
+    with visit(html, has_touch=True) as page:
+        start = view(page)
+        x, y = (10, 0) if is_sideways else (0, -10)
+        pages.swipe(page, [(300 + step * x, 400 + step * y) for step in range(8)])
+        if is_sideways:
+            assert view(page)["azimuth"] < start["azimuth"] - 20
+            assert page.evaluate("scrollY") == 0
+        else:
+            page.wait_for_function("scrollY > 30")
+            assert view(page) == start
 
 
 def test_the_wheel_is_left_to_the_page(page):
@@ -433,8 +380,6 @@ def test_turns_and_zooms_by_keyboard(page):
     page.get_by_role("checkbox").last.focus()
     page.keyboard.press("Tab")
     expect(space(page)).to_be_focused()
-    outline = space(page).evaluate("e => getComputedStyle(e).outline")
-    assert "2px" in outline and "none" not in outline
     start = view(page)
     for key in ("ArrowLeft", "ArrowLeft", "ArrowUp", "+"):
         page.keyboard.press(key)
@@ -461,18 +406,17 @@ def test_zooms_by_buttons(page):
     assert view(page)["zoom"] == 1
 
 
-@pytest.mark.parametrize(("name", "rate"), [("page", 25), ("player", 60)])
-def test_plays_when_asked_and_not_before_and_at_the_rate_that_it_states(browser, site, name, rate):
-    page = visit(browser, site / f"{name}.html")
-    expect(page.locator(".viewer-note")).to_contain_text(f"Plays {rate} frames a second.")
-    page.clock.install(time=0)
-    page.clock.pause_at(60_000)
-    page.clock.run_for(1000)
-    assert frame_of(page) == 1
-    page.get_by_role("button", name="Play").click()
-    page.clock.run_for(400)
-    assert frame_of(page) == pytest.approx(1 + 0.4 * rate, abs=2)
-    page.context.close()
+@pytest.mark.parametrize(("name", "rate"), [("html", 25), ("player", 60)])
+def test_plays_when_asked_and_not_before_and_at_the_rate_that_it_states(visit, name, rate, request):
+    with visit(request.getfixturevalue(name)) as page:
+        expect(page.locator(".widget-note")).to_contain_text(f"Plays {rate} frames a second.")
+        page.clock.install(time=0)
+        page.clock.pause_at(60_000)
+        page.clock.run_for(1000)
+        assert frame_of(page) == 1
+        page.get_by_role("button", name="Play").click()
+        page.clock.run_for(400)
+        assert frame_of(page) == pytest.approx(1 + 0.4 * rate, abs=2)
 
 
 def test_plays_pauses_and_stops_at_the_end(page):
@@ -514,18 +458,18 @@ def test_slider_chooses_the_frame_and_tells_whose_it_is(page, frame, phase):
 def test_a_group_can_be_hidden(page):
     slide(page, 20)
     colours = plots.DIGIT_COLOURS[:3]
-    assert all(has_colour(pixels(space(page)), colour).any() for colour in colours)
+    assert all(has_colour(drawn(page), colour).any() for colour in colours)
     page.get_by_role("checkbox", name="ellipses").uncheck()
-    image = pixels(space(page))
+    image = drawn(page)
     assert [has_colour(image, colour).any() for colour in colours] == [True, False, True]
 
 
 def test_follows_the_theme(page):
     light, dark = "#1d2630", "#dfe5ea"  # text
-    assert has_colour(pixels(space(page)), light).any()
+    assert has_colour(drawn(page), light).any()
     page.evaluate("document.documentElement.dataset.theme = 'dark'")
     page.wait_for_timeout(50)
-    image = pixels(space(page))
+    image = drawn(page)
     assert has_colour(image, dark).any() and not has_colour(image, light).any()
 
 
@@ -535,7 +479,7 @@ def test_one_trajectory_can_be_chosen_among_all(page):
     assert menu.locator("option").all_text_contents() == names
     menu.select_option(label="orbit 2.1")
     expect(page.locator("[aria-live=polite]")).to_have_text("orbit 2.1: frame 1 of 40, encoder.")
-    image = pixels(space(page))
+    image = drawn(page)
     assert [has_colour(image, colour).any() for colour in plots.DIGIT_COLOURS[:2]] == [False, False]
 
 
@@ -549,16 +493,16 @@ def body(page):
 def test_the_stick_figure_moves_in_step_with_its_curve(played):
     menu = played.get_by_label("Sequence")
     assert menu.locator("option").all_text_contents() == ["orbit 0.0", "orbit 1.0"]
-    first = pixels(body(played))
+    first = pages.pixels(body(played))
     slide(played, 12)
-    assert (pixels(body(played)) != first).any()
+    assert (pages.pixels(body(played)) != first).any()
     menu.select_option(label="orbit 1.0")
     expect(played.locator(".viewer-frame")).to_have_text("1 of 30, encoder")
     expect(body(played)).to_have_accessible_name("Stick figure of orbit 1.0")
 
 
 def test_the_stick_figure_stands_upright_on_the_ground(played):
-    drawn = pixels(body(played))[:, :, 3] > 128
+    drawn = pages.pixels(body(played))[:, :, 3] > 128
     rows = drawn.sum(axis=1)
     ground = rows.argmax()
     assert rows[ground] == drawn.shape[1]  # a line from side to side
@@ -600,94 +544,33 @@ def test_parts_have_names_for_a_screen_reader(page, played):
                 expect(one.get_by_role(role, name=name, exact=True)).to_have_count(1)
         expect(space(one)).to_have_attribute("aria-description", re.compile("arrow keys turn"))
     expect(space(page)).to_have_accessible_name("Trajectories over mode 1, mode 2 and mode 3")
-    expect(page.get_by_role("link", name="the static figure")).to_have_attribute(
-        "href", "#fig-beside"
-    )
-    note = page.locator(".viewer-note")
+    link = page.get_by_role("link", name="the static figure")
+    expect(link).to_have_attribute("href", "#fig-beside")
+    note = page.locator(".widget-note")
     expect(note).to_contain_text("thin and dashed: encoder; open diamond: hand-over")
     along = np.concatenate([curve.points[:, 0] for curve in CURVES])
     expect(note).to_contain_text(f"mode 1 from {along.min():.1f} to {along.max():.1f},")
 
 
-@pytest.mark.parametrize("width", [1000, 700, 400])
-@pytest.mark.parametrize("which", ["page", "played"])
-def test_fits_the_screen(which, width, request):
-    page = request.getfixturevalue(which)
-    page.set_viewport_size({"width": width, "height": 900})
-    sizes = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
-    inside = page.evaluate("""() => {
-      const box = document.querySelector(".viewer-body").getBoundingClientRect();
-      return [...document.querySelectorAll(".viewer-body :not(option)")].filter(e => {
-        const { left, right } = e.getBoundingClientRect();
-        return (left < box.left - 0.5 || right > box.right + 0.5) && !e.closest(".viewer-unseen");
-      }).map(e => e.outerHTML.slice(0, 80));
-    }""")
-    page.wait_for_function(
-        "JSON.parse(document.querySelector('.viewer-space').dataset.view).width"
-        " === document.querySelector('.viewer-space').clientWidth"
-    )
-    page.set_viewport_size({"width": 1000, "height": 900})
-    assert sizes[0] <= sizes[1] == width
-    assert inside == []
+def test_one_curve_without_an_encoder_is_not_said_to_have_one(visit):
+    with visit(viewer.viewer([ONE._replace(split=0)], GROUPS, figure="fig-beside")) as page:
+        expect(page.locator(".viewer-frame")).to_have_text("1 of 40")
+        expect(page.locator(".widget-note")).not_to_contain_text("encoder")
+        expect(page.get_by_label("Sequence").locator("option")).to_have_text(["orbit 0.0"])
 
 
-def test_paper_has_a_sentence_that_leads_to_the_static_figure(page):
-    sentence = page.locator(".viewer-without")
-    expect(sentence).to_be_hidden()
-    page.emulate_media(media="print")
-    expect(page.locator(".viewer-body")).to_be_hidden()
-    expect(sentence).to_contain_text("see the static figure")
-    page.emulate_media(media="screen")
-    expect(page.locator(".viewer-body")).to_be_visible()
-
-
-def test_says_nothing_asks_for_nothing_and_leaves_nothing(page, site):
-    files = ("page.html", "_static/book.css", "_static/viewer.css", "_static/viewer.js")
-    inside = {(site / name).as_uri() for name in files}
-    assert {url for url in page.asked if not url.startswith("data:")} == inside
-    assert page.told == []
-    assert page.evaluate("Object.keys(window).filter(name => /viewer/i.test(name))") == []
-    ids = page.eval_on_selector_all("[id]", "all => all.map(e => e.id)")
-    assert ids == ["fig-beside"]
-
-
-def test_the_player_says_nothing_either(played):
-    assert played.told == []
-
-
-def test_without_javascript_a_sentence_leads_to_the_figure(browser, site):
-    page = visit(browser, site / "page.html", java_script_enabled=False)
-    expect(page.locator(".viewer")).to_contain_text("with JavaScript")
-    expect(page.get_by_role("link", name="the static figure")).to_have_attribute(
-        "href", "#fig-beside"
-    )
-    expect(page.get_by_role("button")).to_have_count(0)
-    page.context.close()
-
-
-def test_one_curve_without_an_encoder_is_not_said_to_have_one(browser, site):
-    lone = viewer.viewer([ONE._replace(split=0)], GROUPS, figure="fig-beside")
-    (site / "lone.html").write_text(PAGE.format(lone))
-    page = visit(browser, site / "lone.html")
-    expect(page.locator(".viewer-frame")).to_have_text("1 of 40")
-    expect(page.locator(".viewer-note")).not_to_contain_text("encoder")
-    expect(page.get_by_label("Sequence").locator("option")).to_have_text(["orbit 0.0"])
-    page.context.close()
-
-
-def test_start_and_hand_over_are_marked_and_only_the_encoder_is_dashed(browser, site):
+def test_start_and_hand_over_are_marked_and_only_the_encoder_is_dashed(visit):
     angle = np.linspace(0, 5, 40)
     arc = viewer.Curve("arc", 0, np.stack([np.cos(angle), np.sin(angle), 0 * angle], axis=1), 20)
-    (site / "arc.html").write_text(PAGE.format(viewer.viewer([arc], ["arcs"], figure="fig-beside")))
-    page = visit(browser, site / "arc.html")
-    slide(page, 38)
-    image = pixels(space(page))
+    with visit(viewer.viewer([arc], ["arcs"], figure="fig-beside")) as page:
+        slide(page, 38)
+        image = drawn(page)
+        places = np.array([seen(page, arc.points, point) for point in arc.points])
 
     def is_drawn(place):
         column, row = np.floor(place).astype(int)
         return image[row, column, 3] > 0 and (image[row, column, :3] < 250).any()
 
-    places = np.array([seen(page, arc.points, point) for point in arc.points])
     steps = np.diff(places, axis=0)
     across = steps[:, ::-1] / np.linalg.norm(steps, axis=1)[:, None] * [1, -1]
     for mark in (0, 19):  # open, on the line
@@ -699,16 +582,12 @@ def test_start_and_hand_over_are_marked_and_only_the_encoder_is_dashed(browser, 
         for frames in (range(2, 18), range(21, 34))
     )
     assert 0.2 < np.mean(encoder) < 0.8 and all(decoder)
-    page.context.close()
 
 
-def test_every_marker_has_a_sign_of_its_own(browser, site):
+def test_every_marker_has_a_sign_of_its_own(visit):
     groups = [f"group {number}" for number in range(10)]
     curves = [ONE._replace(name=group, group=at) for at, group in enumerate(groups)]
-    (site / "ten.html").write_text(PAGE.format(viewer.viewer(curves, groups, figure="fig-beside")))
-    page = visit(browser, site / "ten.html")
-    shapes = page.eval_on_selector_all(".viewer-sign path", "all => all.map(e => e.outerHTML)")
-    paths = {re.search(r' d="([^"]+)"', shape)[1] for shape in shapes}
-    assert len(paths) == len(shapes) == 10 and "undefined" not in paths
-    assert page.told == []
-    page.context.close()
+    with visit(viewer.viewer(curves, groups, figure="fig-beside")) as page:
+        signs = page.locator(".viewer-sign path")
+        shapes = signs.evaluate_all("all => all.map(e => e.getAttribute('d'))")
+    assert len(set(shapes)) == len(shapes) == 10 and "undefined" not in shapes

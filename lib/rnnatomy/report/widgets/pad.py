@@ -21,10 +21,6 @@ TOLERANCE = 1 / 255
 it is the page's rounding to 256 greys, the rest is room for the library's own rounding."""
 
 
-MOST_BYTES = 550_000
-"""Most bytes of a pad's HTML."""
-
-
 NAMES = (
     "start.kernel",
     "start.bias",
@@ -61,11 +57,9 @@ def show(
     rows: int = 28,
 ) -> None:
     """Display the pad; see ``pad`` for the arguments and errors."""
-    from IPython.display import display
-
     page = pad(parameters, points, labels, figure=figure, rows=rows)
     words = f"A latent plane with {len(points)} digits, from any point of which one is drawn"
-    display({"text/html": page, "text/plain": f"{words}, on the site"}, raw=True)
+    widget.show(page, words)
 
 
 def pad(
@@ -76,7 +70,7 @@ def pad(
     figure: str,
     rows: int = 28,
 ) -> str:
-    """Write the pad as HTML, for a page that loads ``pad.js`` and ``pad.css``.
+    """Write the pad as HTML, for a page that loads the scripts and styles of ``book/_static``.
 
     Args:
         parameters: of an ``VAE`` with two latent units and a Bernoulli likelihood, by dotted
@@ -87,7 +81,8 @@ def pad(
         rows: how many rows the decoder draws, at least 1.
 
     Raises:
-        ValueError: if the arrays do not fit, or make a page of more than ``MOST_BYTES``.
+        ValueError: if the arrays do not fit, or make a page of more than
+            ``widget.MOST_BYTES``.
     """
     _check_parameters(parameters)
     _check_points(points, labels, rows)
@@ -107,13 +102,8 @@ def pad(
 
 
 def encode(arrays: Sequence[Float[np.ndarray, "..."]]) -> bytes:
-    """Lay numbers out as bytes, in single precision, such that those of a like size pack well.
-
-    One array after the other, row by row: first the lowest byte of every number, then the next, and
-    last the byte with the sign and the exponent.
-    """
-    flat = np.concatenate([array.ravel().astype("<f4") for array in arrays])
-    return flat.view(np.uint8).reshape(-1, 4).T.tobytes()
+    """Lay numbers out as bytes, in single precision: one array after the other, row by row."""
+    return widget.planes(np.concatenate([array.ravel().astype(np.float32) for array in arrays]))
 
 
 def frame(points: Float[np.ndarray, "sample latent"]) -> Plane:
@@ -127,13 +117,8 @@ def frame(points: Float[np.ndarray, "sample latent"]) -> Plane:
 def _page(facts: dict[str, Any], data: bytes, figure: str) -> str:
     sentence = """On a screen, with JavaScript, in a current browser, this is a latent plane with a
 point that can be dragged, and the digit that the decoder draws from it. Otherwise, see"""
-    page = widget.widget("pad", sentence, figure, facts, data)
-    if len(page.encode()) > MOST_BYTES:
-        raise ValueError(
-            f"the pad takes {len(page.encode())} bytes, at most {MOST_BYTES} are allowed: give "
-            "fewer points, or a network with fewer units."
-        )
-    return page
+    advice = "give fewer points, or a network with fewer units"
+    return widget.widget("pad", sentence, figure, facts, data, advice)
 
 
 def _check_parameters(parameters: disk.Arrays) -> None:

@@ -86,11 +86,8 @@ def show(
     figure: str,
 ) -> None:
     """Display the playground; see ``playground`` for the arguments and errors."""
-    from IPython.display import display
-
     page = playground(networks, images, cut, figure)
-    words = f"A widget that switches directions of {len(networks)} networks on and off, on the site"
-    display({"text/html": page, "text/plain": words}, raw=True)
+    widget.show(page, f"A widget that switches directions of {len(networks)} networks on and off")
 
 
 def playground(
@@ -99,7 +96,7 @@ def playground(
     cut: int,
     figure: str,
 ) -> str:
-    """Write the playground as HTML, for a page that loads ``playground.js`` and ``playground.css``.
+    """Write the playground as HTML, for a page with the scripts and styles of ``book/_static``.
 
     Args:
         networks: at least one, with stored states of the same samples; the first is shown first.
@@ -109,7 +106,8 @@ def playground(
         figure: identifier, on the same page, of the static figure to read without the script.
 
     Raises:
-        ValueError: if the networks, the images or the direction do not fit.
+        ValueError: if the networks, the images or the direction do not fit, or make a page of more
+            than ``widget.MOST_BYTES``.
     """
     _check(networks, images, cut)
     found = [round_coefficients(network) for network in networks]
@@ -217,41 +215,54 @@ def _choose_levels(
         The levels, and by how many samples the hits of the class change under each cutoff.
     """
     candidates = _candidates((values - centre) / step)
-    true, offered = values[:, None], centre + step * candidates
-    change = _hits(offered, scores).astype(np.int8) - _hits(true, scores)
+    true, offered = values[None], centre + step * candidates
+    hits, wanted = _hits(offered, scores), _hits(true, scores)
     named = np.flatnonzero(allowed == 0)
     other = _answers(offered, scores, named) != _answers(true, scores, named)
     weight = np.where(allowed, np.float32(1), _WEIGHT)
-    size = (change != 0) @ weight + _WEIGHT * other.sum(axis=2)
-    rows, choice = np.arange(len(values)), size.argmin(axis=1)
-    errors = change[rows, choice].sum(axis=0, dtype=np.float32)
+    size, changes = _WEIGHT * other.sum(axis=0), _changes(hits, wanted)
+    for sample, (touched, change) in enumerate(changes):
+        size[:, sample] += weight[touched] @ np.abs(change)
+    choice, errors = size.argmin(axis=0), np.zeros(len(weight), np.float32)
+    for sample, (touched, change) in enumerate(changes):
+        errors[touched] += change[:, choice[sample]]
     for _ in range(_SWEEPS):
         if (np.abs(errors) <= allowed).all():
             break
-        for row in rows:
-            options = change[row].astype(np.float32)
-            errors -= options[choice[row]]
-            choice[row] = (2 * options @ (weight * errors) + size[row]).argmin()
-            errors += options[choice[row]]
-    return candidates[rows, choice], errors.astype(np.int64)
+        for sample, (touched, change) in enumerate(changes):
+            others = errors[touched] - change[:, choice[sample]]
+            choice[sample] = (2 * (weight[touched] * others) @ change + size[:, sample]).argmin()
+            errors[touched] = others + change[:, choice[sample]]
+    return candidates[choice, np.arange(len(values))], errors.astype(np.int64)
 
 
-def _candidates(exact: Float[np.ndarray, "sample mode"]) -> Int[np.ndarray, "sample option mode"]:
+def _changes(
+    hits: Bool[np.ndarray, "subset option sample"], wanted: Bool[np.ndarray, "subset 1 sample"]
+) -> list[tuple[Int[np.ndarray, " _"], Float32[np.ndarray, "_ option"]]]:
+    """Return for each sample under which cutoffs an option changes its answer, and how."""
+    touched = [np.flatnonzero(one) for one in (hits != wanted).any(axis=1).T.copy()]
+    return [
+        (rows, hits[rows, :, sample].astype(np.float32) - wanted[rows, :, sample])
+        for sample, rows in enumerate(touched)
+    ]
+
+
+def _candidates(exact: Float[np.ndarray, "sample mode"]) -> Int[np.ndarray, "option sample mode"]:
     """Return the nearest levels, then those with one after another rounded the other way."""
     nearest = np.rint(exact)
     other = np.where(exact >= nearest, 1, -1)
-    options = other[:, None] * np.eye(len(other.T) + 1, len(other.T), -1)
-    return (nearest[:, None] + options).astype(np.int64)
+    options = other * np.eye(len(other.T) + 1, len(other.T), -1)[:, None]
+    return (nearest + options).astype(np.int64)
 
 
 def _hits(
-    values: Float[np.ndarray, "sample option mode"], scores: _Scores
-) -> Bool[np.ndarray, "sample option subset"]:
+    values: Float[np.ndarray, "option sample mode"], scores: _Scores
+) -> Bool[np.ndarray, "subset option sample"]:
     """Tell under which cutoffs samples of one class are read as it; ties go to the lower class."""
     flat = values.reshape(-1, values.shape[2]).T
     chunks = [flat[:, i : i + _CHUNK] for i in range(0, len(flat.T), _CHUNK)]
-    hits = np.concatenate([_hits_of_chunk(chunk, scores).T for chunk in chunks])
-    return hits.reshape(*values.shape[:2], -1)
+    hits = np.concatenate([_hits_of_chunk(chunk, scores) for chunk in chunks], axis=1)
+    return hits.reshape(-1, *values.shape[:2])
 
 
 def _hits_of_chunk(
@@ -270,14 +281,14 @@ def _hits_of_chunk(
 
 
 def _answers(
-    values: Float[np.ndarray, "sample option mode"],
+    values: Float[np.ndarray, "option sample mode"],
     scores: _Scores,
     subsets: Int[np.ndarray, " cutoff"],
-) -> Int[np.ndarray, "sample option cutoff"]:
+) -> Int[np.ndarray, "cutoff option sample"]:
     """Tell what samples are read as under some cutoffs."""
     kept = subsets[:, None] >> np.arange(values.shape[2]) & 1
     tables = kept[:, :, None] * scores.table
-    return np.stack([(values @ table + scores.bias).argmax(axis=2) for table in tables], axis=2)
+    return np.stack([(values @ table + scores.bias).argmax(axis=2) for table in tables])
 
 
 def _subset_sums(
@@ -365,7 +376,8 @@ def _pack_levels(found: Sequence[Coefficients]) -> bytes:
 def _page(facts: dict[str, Any], data: bytes, figure: str) -> str:
     sentence = """With JavaScript, in a current browser, this is a playground: switches
 that take directions out of the readout, and what the network still reads. Without them, see"""
-    return widget.widget("playground", sentence, figure, facts, data)
+    advice = "give fewer networks, or no images"
+    return widget.widget("playground", sentence, figure, facts, data, advice)
 
 
 def _check(networks: Sequence[runs.Run], images: np.ndarray | None, cut: int) -> None:

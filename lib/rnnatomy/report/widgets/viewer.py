@@ -29,10 +29,6 @@ from jaxtyping import Float, Int, UInt16
 from rnnatomy.report import plots
 from rnnatomy.report.widgets import widget
 
-MOST_BYTES = 550_000
-"""Most bytes of a viewer's HTML."""
-
-
 LEVELS = 65_535
 """Steps in the widest extent of what is packed."""
 
@@ -93,12 +89,9 @@ def show(
     rate: float = 25.0,
 ) -> None:
     """Display the viewer; see ``viewer`` for the arguments and errors."""
-    from IPython.display import display
-
     page = viewer(curves, groups, axes, figures, figure=figure, rate=rate)
     count = f"{len(curves)} {'trajectories' if len(curves) > 1 else 'trajectory'}"
-    words = f"A figure of {count} in three dimensions, to be turned and played, on the site"
-    display({"text/html": page, "text/plain": words}, raw=True)
+    widget.show(page, f"A figure of {count} in three dimensions, to be turned and played")
 
 
 def viewer(
@@ -110,7 +103,7 @@ def viewer(
     figure: str,
     rate: float = 25.0,
 ) -> str:
-    """Write the viewer as HTML, for a page that loads ``viewer.js`` and ``viewer.css``.
+    """Write the viewer as HTML, for a page that loads the scripts and styles of ``book/_static``.
 
     Without stick figures all trajectories play at once, or the one that the reader chooses. With
     them, the reader chooses among the trajectories that have one.
@@ -125,7 +118,7 @@ def viewer(
 
     Raises:
         ValueError: if the curves, names or figures do not fit, or make a page of more than
-            ``MOST_BYTES``.
+            ``widget.MOST_BYTES``.
     """
     bodies = list(figures) if figures is not None else []
     _check(curves, groups, axes, rate)
@@ -167,7 +160,7 @@ def encode(arrays: Sequence[UInt16[np.ndarray, "_ ..."]]) -> bytes:
     """Lay levels out as bytes, such that smooth motion packs well.
 
     One array after the other; in each, column by column the second differences in time, modulo
-    65536 and with zeros before the first frame, each array folded (``pages.fold``) on its own.
+    65536 and with zeros before the first frame, each array folded (``widget.fold``) on its own.
     """
     return b"".join(_bytes_of(levels.reshape(len(levels), -1)) for levels in arrays)
 
@@ -204,13 +197,8 @@ def _scale(packed: Packed) -> dict[str, Any]:
 def _page(facts: dict[str, Any], data: bytes, figure: str) -> str:
     sentence = """On a screen, with JavaScript, in a current browser, this is a figure in
 three dimensions that can be turned and played. Otherwise, see"""
-    page = widget.widget("viewer", sentence, figure, facts, data)
-    if len(page.encode()) > MOST_BYTES:
-        raise ValueError(
-            f"the viewer takes {len(page.encode())} bytes, at most {MOST_BYTES} are allowed: give "
-            "fewer or shorter curves, or fewer stick figures."
-        )
-    return page
+    advice = "give fewer or shorter curves, or fewer stick figures"
+    return widget.widget("viewer", sentence, figure, facts, data, advice)
 
 
 def _check(

@@ -1,4 +1,7 @@
-"""What a page carries for the scripts of its widgets: numbers as bytes, and the HTML around."""
+"""What the widgets share: what a page carries for their scripts, and the HTML around.
+
+On the page, ``book/_static/widget.js`` reads it, and gives it to the script of the widget.
+"""
 
 import json
 import zlib
@@ -7,7 +10,64 @@ from html import escape
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, Shaped
+
+MOST_BYTES = 560_000
+"""Most bytes of a widget's HTML."""
+
+
+def show(page: str, words: str) -> None:
+    """Display a widget.
+
+    Args:
+        page: its HTML.
+        words: what it is, for a reader who does not see the site.
+    """
+    from IPython.display import display
+
+    display({"text/html": page, "text/plain": f"{words}, on the site"}, raw=True)
+
+
+def widget(
+    name: str, sentence: str, figure: str, facts: dict[str, Any], data: bytes, advice: str
+) -> str:
+    """Write the HTML of a widget: a sentence for those without the script, and what it reads.
+
+    Args:
+        name: of the widget, a class of its element.
+        sentence: HTML of what stands there without the script, up to the link to the figure.
+        figure: identifier, on the same page, of the static figure.
+        facts: what the script reads as JSON.
+        data: what it reads as bytes, deflated here.
+        advice: what makes a smaller page.
+
+    Raises:
+        ValueError: if the page has more than ``MOST_BYTES``.
+    """
+    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS, 9, zlib.Z_FILTERED)
+    text = b64encode(packer.compress(data) + packer.flush()).decode()
+    words = json.dumps(facts, separators=(",", ":")).replace("<", r"\u003c")
+    page = f"""<div class="widget {name}">
+<p class="widget-without">{sentence}
+<a href="#{escape(figure)}">the static figure</a>.</p>
+<script type="application/json" class="widget-facts">{words}</script>
+<script type="text/plain" class="widget-data">{text}</script>
+</div>"""
+    size = len(page.encode())
+    if size > MOST_BYTES:
+        raise ValueError(
+            f"the {name} takes {size} bytes, at most {MOST_BYTES} are allowed: {advice}."
+        )
+    return page
+
+
+def planes(numbers: Shaped[np.ndarray, "..."]) -> bytes:
+    """Lay numbers out such that those of a like size pack well.
+
+    First the lowest byte of every number, then the next, and last that with the sign or exponent.
+    """
+    ordered = numbers.astype(numbers.dtype.newbyteorder("<"))
+    return ordered.reshape(-1, 1).view(np.uint8).T.tobytes()
 
 
 def fold(levels: Int[np.ndarray, "..."]) -> bytes:
@@ -17,26 +77,4 @@ def fold(levels: Int[np.ndarray, "..."]) -> bytes:
     sign have a high byte of 0, which packs well.
     """
     wide = levels.astype(np.int32)
-    folded = np.where(wide < 0, -2 * wide - 1, 2 * wide)
-    return (folded & 255).astype(np.uint8).tobytes() + (folded >> 8).astype(np.uint8).tobytes()
-
-
-def widget(name: str, sentence: str, figure: str, facts: dict[str, Any], data: bytes) -> str:
-    """Write the HTML of a widget: a sentence for those without the script, and what it reads.
-
-    Args:
-        name: class of the widget, the first word of all its other classes.
-        sentence: HTML of what stands there without the script, up to the link to the figure.
-        figure: identifier, on the same page, of the static figure.
-        facts: what the script reads as JSON.
-        data: what it reads as bytes, deflated here.
-    """
-    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS, 9, zlib.Z_FILTERED)
-    text = b64encode(packer.compress(data) + packer.flush()).decode()
-    words = json.dumps(facts, separators=(",", ":")).replace("<", r"\u003c")
-    return f"""<div class="{name}">
-<p class="{name}-without">{sentence}
-<a href="#{escape(figure)}">the static figure</a>.</p>
-<script type="application/json" class="{name}-facts">{words}</script>
-<script type="text/plain" class="{name}-data">{text}</script>
-</div>"""
+    return planes(np.where(wide < 0, -2 * wide - 1, 2 * wide).astype(np.uint16))

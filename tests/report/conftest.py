@@ -1,0 +1,43 @@
+"""A checkout with chapters of our own making, for the library to read instead of the book."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+import yaml
+
+from rnnatomy.store import checkout
+
+
+def write_chapter(path: Path, code: str = "", parameters: str = "", **settings: Any) -> None:
+    cells = [nbformat.v4.new_code_cell(source) for source in code.split("\n\n") if source]
+    if parameters:
+        tags = {"tags": ["parameters"]}
+        cells.insert(0, nbformat.v4.new_code_cell(parameters, metadata=tags))
+    kernel = {"name": "python3", "language": "python", "display_name": "Python 3"}
+    facts = {"kernelspec": kernel, "rnnatomy": settings}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=facts), path)
+
+
+@pytest.fixture
+def lay_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Make a checkout of some chapters, with nothing else in it, and let the library read it.
+
+    A chapter is given by its code, the lines of its parameters cell, and settings in its metadata.
+    """
+
+    def lay_out(**chapters: dict[str, Any]) -> Path:
+        root = tmp_path / "checkout"
+        (root / "book" / "images").mkdir(parents=True)
+        (root / "results").mkdir()
+        for name, chapter in chapters.items():
+            write_chapter(root / "book" / f"{name}.ipynb", **chapter)
+        first, *others = chapters
+        part = {"caption": "A part", "chapters": [{"file": name} for name in others]}
+        (root / "_toc.yml").write_text(yaml.safe_dump({"root": first, "parts": [part]}))
+        monkeypatch.setattr(checkout, "ROOT", root)
+        return root
+
+    return lay_out
