@@ -2,21 +2,19 @@
 
 import ast
 import re
-import statistics as stats
+import statistics
 
 import pytest
 
-from rnnatomy.analysis import statistics
 from rnnatomy.report import parameters
-from rnnatomy.store import checkout
 
-SOURCES = {name: parameters.read_chapter(name) for name in parameters.NOTEBOOKS}
-PROSE = {path.stem: path.read_text() for path in parameters.BOOK.glob("*.md")}
-BIBLIOGRAPHY = (parameters.BOOK / "references.bib").read_text()
+SOURCES = {name: parameters.read_chapter(name) for name in parameters.notebooks()}
+PROSE = {path.stem: path.read_text() for path in parameters.book().glob("*.md")}
+BIBLIOGRAPHY = (parameters.book() / "references.bib").read_text()
 
-STUDIED = [name for name in parameters.NOTEBOOKS if name not in ("intro", "reproducibility")]
+STUDIED = [name for name in parameters.notebooks() if name not in ("intro", "reproducibility")]
 
-notebooks = pytest.mark.parametrize("name", parameters.NOTEBOOKS)
+notebooks = pytest.mark.parametrize("name", parameters.notebooks())
 
 
 def code(name):
@@ -57,7 +55,7 @@ ALL_TEXT = "\n".join([*(text(name) for name in SOURCES), *PROSE.values()])
 
 
 def test_every_notebook_of_the_folder_is_a_chapter():
-    assert {p.stem for p in parameters.BOOK.glob("*.ipynb")} == set(parameters.NOTEBOOKS)
+    assert {p.stem for p in parameters.book().glob("*.ipynb")} == set(parameters.notebooks())
 
 
 @notebooks
@@ -70,13 +68,32 @@ def test_sources_are_stripped_and_cell_ids_unique(name):
 @notebooks
 def test_cells_are_short(name):
     lengths = [len(c.source.splitlines()) for c in code(name)]
-    shown = [
-        len(c.source.splitlines())
-        for c in code(name)
-        if not {"hide-input", "remove-cell", "remove-input"} & set(parameters.tags(c))
-    ]
     assert max(lengths) <= 25
-    assert statistics.median(shown or [0]) <= 8
+    assert statistics.median(lengths) <= 8
+
+
+MANY_CELLS = {"hundred": 40, "autoencoder": 38, "gates": 29, "cutoffs": 26}
+"""Chapters with more than 25 cells of code, which is the aim, and how many they may have."""
+
+
+@notebooks
+def test_cells_are_few(name):
+    assert len(code(name)) <= MANY_CELLS.get(name, 25)
+
+
+def test_nothing_is_told_twice_by_hand():
+    """Tables go through one helper, greys have names, axes in three dimensions one set-up."""
+    for name in SOURCES:
+        for cell in code(name):
+            assert not re.search(r"\|---|set_pane_color|projection=", cell.source), cell.id
+            assert not re.search(r"#(?P<two>[0-9a-f]{2})(?P=two){2}", cell.source), cell.id
+
+
+def test_arrays_of_studies_are_read_by_name():
+    """No row of numbers picks a place out of an array with more than three axes."""
+    for name in SOURCES:
+        for cell in code(name):
+            assert not re.search(r"found\[[^\]]*\]\[(?:[^\]]*,){3}", cell.source), cell.id
 
 
 @pytest.mark.parametrize("name", STUDIED)
@@ -132,7 +149,6 @@ def test_chapters_have_the_parts_of_the_model_page(name):
 def test_citations_and_terms_resolve_and_are_used():
     cited = re.findall(r"\{cite:[pt]\}`([^`]+)`", ALL_TEXT)
     entries = set(re.findall(r"^@\w+\{([^,]+),", BIBLIOGRAPHY, re.M))
-    library = "\n".join(p.read_text() for p in (checkout.root() / "lib" / "rnnatomy").glob("*.py"))
     assert {key for group in cited for key in group.split(",")} <= entries
     defined = set(re.findall(r"^([A-Za-z][\w -]*)\n    \S", PROSE["glossary"], re.M))
     used = {
@@ -141,12 +157,11 @@ def test_citations_and_terms_resolve_and_are_used():
     }
     assert used <= defined
     assert defined == used, f"terms that no page uses: {defined - used}"
-    assert library
 
 
 def test_every_glued_name_is_made_once_and_used():
     cells = [cell for name in SOURCES for cell in code(name)]
-    glued = [k.arg for cell in cells for c in calls(cell, "chapters.glue") for k in c.keywords]
+    glued = [k.arg for cell in cells for c in calls(cell, "pages.glue") for k in c.keywords]
     used = re.findall(r"\{glue:text\}`(?:\w+\.ipynb::)?(\w+)", ALL_TEXT)
     assert len(set(glued)) == len(glued)
     assert set(used) == set(glued), set(used) ^ set(glued)
