@@ -5,15 +5,11 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 READY  := $(VENV)/ready
 
-LIBRARY  := $(shell find lib/rnnatomy -name "*.py")
-RESULTS  := $(wildcard results/*/*.json)
-PAGES    := $(shell find book -type f ! -name '*.ipynb' ! -path '*/.*') _config.yml _toc.yml
-CHAPTERS := intro training readout cutoffs hundred gates autoencoder orbits people gauge
-# reports on the other chapters, so it runs when they have run
-LAST     := reproducibility
-
-FULL  := $(CHAPTERS:%=build/chapters/%.ipynb)
-QUICK := $(CHAPTERS:%=build/quick/%.ipynb)
+PINNED  := $(wildcard requirements*.txt)
+LIBRARY := $(shell find lib/rnnatomy -name '*.py' -o -type d ! -name __pycache__)
+PAGES   := $(shell find book -type f ! -name '*.ipynb' ! -path '*/.*') _config.yml _toc.yml
+# what each chapter reads, and so when it is run again: written by the library from the sources
+RULES   := build/rules.mk
 
 export JAX_PLATFORMS ?= cpu
 export TF_CPP_MIN_LOG_LEVEL = 3
@@ -28,7 +24,7 @@ help:  ## show this list
 	@echo
 	@echo "MNIST is read from the folder that RNNATOMY_DATA names, from TFDS's cache, or downloaded."
 
-$(READY): requirements.txt pyproject.toml
+$(READY): $(PINNED) pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"Python {v[0]}.{v[1]} is too old: name one of at least 3.11, as in make PYTHON=python3.12 book")'
 	@echo "Setting up $(VENV) (once, about two minutes)"
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
@@ -43,43 +39,41 @@ book: build/site/index.html  ## run the chapters and build the site: build/site/
 build/data: FORCE | $(READY)
 	@$(PY) -m rnnatomy.report.chapters data $@
 
-build/chapters/%.ipynb: book/%.ipynb $(LIBRARY) $(RESULTS) build/data $(READY)
+$(RULES): $(wildcard book/*.ipynb) _toc.yml $(LIBRARY) $(wildcard results/*) | $(READY)
+	@mkdir -p $(@D)
+	@$(PY) -m rnnatomy.report.chapters depends > $@.new && mv $@.new $@
+
+ifneq ($(filter book quick golden picture build/%,$(MAKECMDGOALS)),)
+include $(RULES)
+endif
+
+build/chapters/%.ipynb: $(PINNED) build/data | $(READY)
 	@$(PY) -m rnnatomy.report.chapters run $* --data build/data --output $(@D)
 
-build/chapters/$(LAST).ipynb: $(FULL)
+build/quick/%.ipynb: $(PINNED) | $(READY)
+	@$(PY) -m rnnatomy.report.chapters run $* --quick --output $(@D)
 
-build/site/index.html: $(FULL) build/chapters/$(LAST).ipynb $(PAGES)
+FULL  := $(CHAPTERS:%=build/chapters/%.ipynb)
+QUICK := $(CHAPTERS:%=build/quick/%.ipynb)
+
+build/site/index.html: $(FULL) $(PAGES) lib/rnnatomy/report/site.py
 	@$(PY) -m rnnatomy.report.site build build/chapters build/site
 
 quick: build/site-quick/index.html  ## the same site with quick parameters: build/site-quick/index.html
 	@echo "The quick book: $(CURDIR)/build/site-quick/index.html"
 
-build/quick/%.ipynb: book/%.ipynb $(LIBRARY) $(RESULTS) $(READY)
-	@$(PY) -m rnnatomy.report.chapters run $* --quick --output $(@D)
-
-build/quick/$(LAST).ipynb: $(QUICK)
-
-build/site-quick/index.html: $(QUICK) build/quick/$(LAST).ipynb $(PAGES)
+build/site-quick/index.html: $(QUICK) $(PAGES) lib/rnnatomy/report/site.py
 	@$(PY) -m rnnatomy.report.site build build/quick build/site-quick --strict
 
 test: $(READY)  ## all tests: library, chapters, golden outputs, site in a browser
 	@$(MAKE) --no-print-directory --jobs=2 quick
 	@$(PY) -m pytest --numprocesses=2 --dist=loadfile
 
-golden: $(READY)  ## write the golden outputs anew, after a wanted change of a chapter
-	@$(PY) tests/golden.py write
+golden: $(QUICK)  ## write the golden outputs anew, after a wanted change of a chapter
+	@$(PY) tests/golden.py
 
 results: $(READY)  ## run the studies anew and publish them in results/ (some five hours on two cores)
-	@$(PY) -m rnnatomy.studies mnist
-	@$(PY) -m rnnatomy.studies hundred
-	@$(PY) -m rnnatomy.studies collapse
-	@$(PY) -m rnnatomy.studies orbits
-	@$(PY) -m rnnatomy.studies movement
-	@$(PY) -m rnnatomy.studies gates
-	@$(PY) -m rnnatomy.studies layers
-	@$(PY) -m rnnatomy.studies autoencoder
-	@$(PY) -m rnnatomy.studies likelihood
-	@$(PY) -m rnnatomy.studies strokes
+	@for study in $$($(PY) -m rnnatomy.studies list); do $(PY) -m rnnatomy.studies $$study || exit 1; done
 
 picture: build/chapters/intro.ipynb  ## write the picture of the README anew
 	@$(PY) -m rnnatomy.report.site picture $< book/images/headline
@@ -88,10 +82,12 @@ bench: $(READY)  ## time the library side by side with its peers
 	@$(PY) benchmarks/library.py
 	@$(PY) benchmarks/pod.py
 
-lint: $(READY)  ## style and types
+lint: $(READY)  ## style, types, import contracts, and that a wheel can be made
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports --no-logo --no-cache
+	@mkdir -p build && { $(PY) -m build --no-isolation --outdir build/dist . > build/dist.log 2>&1 || { cat build/dist.log; exit 1; }; }
 
 format: $(READY)  ## put the code in the house style
 	@$(VENV)/bin/ruff format .
