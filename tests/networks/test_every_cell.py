@@ -106,6 +106,8 @@ def test_a_classifier_with_any_cell(cell, sequences, tmp_path):
     assert_has_modes(access.hidden_states(again, inputs))
 
 
+# two cells of the library stand for all where only the model around them differs
+@pytest.mark.parametrize("cell", ["lstm", "gru-before", "toy"], indirect=True)
 def test_a_predictor_with_any_cell(cell, sequences, tmp_path):
     inputs = sequences[0]
     part = predictors.Examples(inputs[:, :3], inputs[:, 3:])
@@ -127,6 +129,7 @@ def test_a_predictor_with_any_cell(cell, sequences, tmp_path):
     assert_has_modes(path.decoder)
 
 
+@pytest.mark.parametrize("cell", ["lstm", "minimal-gru", "toy"], indirect=True)
 def test_an_autoencoder_with_any_cell(cell, sequences, tmp_path):
     inputs = sequences[0]
     config = {"model": "VAE", "frames": FRAMES, "feature": FEATURE, "hidden": HIDDEN, "latent": 2}

@@ -9,9 +9,10 @@ from rnnatomy.studies import orbits as orbit_study
 TINY = training.Recipe(epochs=2, batch=8, learning_rate=5e-3, weight_decay=0.0)
 
 
-def kinds_of(found):
-    names = "families", "hidden", "kind"
-    return list(zip(*(found[name].tolist() for name in names), strict=True))
+def networks_of(data):
+    """Families, units and state of each network."""
+    names = "families", "hidden", "state"
+    return list(zip(*(data[name].to_numpy().tolist() for name in names), strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,7 @@ def published():
 def tiny(monkeypatch, folder):
     monkeypatch.setattr(checkout, "ROOT", folder)
     monkeypatch.setattr(orbit_study, "RECIPE", TINY)
-    monkeypatch.setattr(orbit_study, "SIZES", (4, 6))
+    monkeypatch.setattr(orbit_study, "SIZES", (4,))
     monkeypatch.setattr(orbit_study, "CONTROL_SIZE", 4)
     monkeypatch.setattr(orbit_study, "TRAINING", 16)
     monkeypatch.setattr(orbit_study, "TEST", 16)
@@ -51,25 +52,68 @@ def test_a_task_has_as_many_sequences_of_each_family():
 
 def test_the_study_has_a_row_for_each_network(small):
     _, study, lines = small
-    found = study.arrays
-    rows = list(
-        zip(*(found[name].tolist() for name in ("families", "hidden", "kind")), strict=True)
-    )
-    trained = [(f, h, 0) for f in (2, 4) for h in (4, 6) for _ in range(2)]
-    untrained = [(f, h, 2) for f, h, _ in trained]
-    assert rows == trained + untrained + [(2, 4, 1)] * 2 + [(4, 4, 1)] * 2
-    assert len(lines) == 10 and "about 0 min left" in lines[-1]
-    assert found["along_test"].shape == (8, 3) and found["views"].shape == (20, 3, 5)
-    assert found["own"].shape == (20, 54) and found["nearest"].shape == (20, 4, 5)
-    assert all(np.isfinite(array).all() for array in found.values())
+    found = study.data
+    wanted = {"training": 4, "epoch": 3, "network": 12, "view": 3, "score": 5}
+    wanted |= {"frame": 54, "push": 4, "frame_after": 5}
+    assert wanted.items() <= found.sizes.items()
+    assert all(np.isfinite(array).all() for array in found.data_vars.values())
+    assert len(lines) == 6 and "about 0 min left" in lines[-1]
     assert study.provenance["recipe"] == TINY._asdict()
-    assert study.provenance["networks"] == 20 and study.provenance["seeds"] == 2
+    assert study.provenance["networks"] == 12 and study.provenance["seeds"] == 2
+
+
+def test_rows_are_in_order_and_named(monkeypatch, tmp_path):
+    """Each network is known by its name: its rows hold the number of its batch and its seed."""
+
+    def counted(batch, networks):
+        rows = []
+        for seed in range(networks):
+            number = 100 * batch.hidden + 10 * orbit_study.STATES.index(batch.state) + seed
+            number += 1000 * len(orbit_study.TASKS[batch.task])
+            sizes = {"view": 3, "score": 5, "push": 4, "fraction": 2, "epoch": 3}
+            rows.append(
+                {
+                    name: np.full([sizes.get(axis, 2) for axis in axes[1:]], number, np.float32)
+                    for name, axes in orbit_study.AXES.items()
+                    if axes[0] == "network" or batch.state == "trained"
+                }
+            )
+        axes = ("network", "training")
+        arrays = [results.stack(rows, orbit_study.AXES, axis) for axis in axes]
+        return results.dataset(arrays[0] | arrays[1], orbit_study.AXES)
+
+    tiny(monkeypatch, tmp_path)
+    monkeypatch.setattr(orbit_study, "SIZES", (4, 6))
+    monkeypatch.setattr(orbit_study, "_measure", counted)
+    orbit_study.publish(2, lambda line: None)
+    found = results.load_study("orbits").data
+    trained = [(f, h, "trained") for f in (2, 4) for h in (4, 6) for _ in range(2)]
+    untrained = [(f, h, "untrained") for f, h, _ in trained]
+    shuffled = [(f, 4, "shuffled") for f in (2, 4) for _ in range(2)]
+    assert networks_of(found) == trained + untrained + shuffled
+    assert found["seed"].to_numpy().tolist() == [0, 1] * 10
+    assert found["test_loss"].sel(network="four-6-untrained-1") == 4000 + 600 + 20 + 1
+    assert found["own"].sel(network="two-4-shuffled-0")[0] == 2000 + 400 + 10
+    assert found["along_test"].sel(training="four-4-trained-1", epoch=2) == 4000 + 400 + 1
+    along = found.sel(training="four-4-trained-1")
+    assert along["training_hidden"] == 4 and along["training_families"] == 4
+    scores = found["scores"].sel(network="two-6-trained-1", view="states", score="ward_ari")
+    assert scores == 2000 + 600 + 1
+
+
+def test_the_study_has_the_published_form(small, published, assert_same_form):
+    assert_same_form(small[1].data, published.data)
 
 
 def test_what_is_followed_ends_where_the_network_ends(small):
-    found = small[1].arrays
-    np.testing.assert_allclose(found["along_test"][:, -1], found["test_loss"][:8], rtol=1e-4)
-    np.testing.assert_allclose(found["along_test"][:, 0], found["test_loss"][8:16], rtol=1e-4)
+    found = small[1].data
+    trained = found.sel(network=found["training"].to_numpy())
+    for name in ("hidden", "families"):
+        np.testing.assert_array_equal(found[f"training_{name}"], trained[name])
+    along = found["along_test"].to_numpy()
+    np.testing.assert_allclose(along[:, -1], trained["test_loss"], rtol=1e-4)
+    before = [name.replace("trained", "untrained") for name in found["training"].to_numpy()]
+    np.testing.assert_allclose(along[:, 0], found["test_loss"].sel(network=before), rtol=1e-4)
 
 
 def test_an_interrupted_study_goes_on_from_the_last_finished_batch(small, monkeypatch):
@@ -79,74 +123,78 @@ def test_an_interrupted_study_goes_on_from_the_last_finished_batch(small, monkey
     (folder / "results" / "orbits" / "study.json").unlink()
     orbit_study.publish(2, lambda line: None)
     again = results.load_study(str(folder / "results" / "orbits"))
-    for name, array in study.arrays.items():
-        np.testing.assert_array_equal(again.arrays[name], array)
+    assert again.data.identical(study.data)
 
 
-def test_a_batch_of_another_recipe_is_made_anew(small, monkeypatch):
+@pytest.fixture
+def fits(monkeypatch):
+    """What is given to each fit from now on; none of them is done."""
+    given = []
+
+    def record(train, create, recipe, *rest):
+        given.append((train, recipe))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(predictors, "fit", record)
+    return given
+
+
+def test_a_batch_of_another_recipe_is_made_anew(small, monkeypatch, fits):
     tiny(monkeypatch, small[0])
-    monkeypatch.setattr(orbit_study, "RECIPE", TINY._replace(epochs=1))
-    monkeypatch.setattr(results, "save_study", lambda folder, study: None)
-    made = orbit_study._kept("two", 4, "trained", 2)
-    assert made.arrays["along_test"].shape == (2, 2)
+    batch = orbit_study.Batch("two", 4, "trained")
+    assert orbit_study._part(batch, 2).provenance["recipe"] == TINY._asdict()
+    other = TINY._replace(epochs=1)
+    monkeypatch.setattr(orbit_study, "RECIPE", other)
+    with pytest.raises(KeyboardInterrupt):
+        orbit_study._part(batch, 2)
+    assert [recipe for _, recipe in fits] == [other]
 
 
-def test_a_control_is_trained_on_futures_of_other_sequences(monkeypatch, tmp_path):
+def test_a_control_is_trained_on_futures_of_other_sequences(monkeypatch, tmp_path, fits):
     tiny(monkeypatch, tmp_path)
-    fit, seen = predictors.fit, []
-
-    def recorded(train, *rest, **options):
-        seen.append(train)
-        return fit(train, *rest, **options)
-
-    monkeypatch.setattr(predictors, "fit", recorded)
-    orbit_study._batch("two", 4, "trained", 1)
-    orbit_study._batch("two", 4, "shuffled", 1)
-    true, shuffled = seen
+    for state in ("trained", "shuffled"):
+        with pytest.raises(KeyboardInterrupt):
+            orbit_study._part(orbit_study.Batch("two", 4, state), 1)
+    true, shuffled = (train for train, _ in fits)
     np.testing.assert_array_equal(true.inputs, shuffled.inputs)
     assert not (true.targets == shuffled.targets).all(axis=(1, 2)).any()
 
 
 def test_the_published_study_is_whole(published):
-    found, told = published.arrays, published.provenance
+    found, told = published.data, published.provenance
     seeds = told["seeds"]
     assert seeds >= 8 and told["recipe"] == orbit_study.RECIPE._asdict()
-    rows = list(
-        zip(*(found[name].tolist() for name in ("families", "hidden", "kind")), strict=True)
-    )
-    counted = {row: rows.count(row) for row in rows}
-    sizes = orbit_study.SIZES
-    wanted = {(f, h, k) for f in (2, 4) for h in sizes for k in (0, 2)} | {(2, 64, 1), (4, 64, 1)}
-    assert counted == dict.fromkeys(wanted, seeds)
-    assert told["networks"] == len(found["seed"])
-    assert all(np.isfinite(array).all() for array in found.values())
+    rows, sizes = networks_of(found), orbit_study.SIZES
+    states = "trained", "untrained"
+    wanted = {(f, h, state) for f in (2, 4) for h in sizes for state in states}
+    wanted |= {(f, orbit_study.CONTROL_SIZE, "shuffled") for f in (2, 4)}
+    assert {row: rows.count(row) for row in rows} == dict.fromkeys(wanted, seeds)
+    assert told["networks"] == found.sizes["network"]
+    assert found["training"].to_numpy().tolist() == [
+        name for name in found["network"].to_numpy() if "-trained-" in name
+    ]
+    assert all(np.isfinite(array).all() for array in found.data_vars.values())
 
 
 def test_published_rows_of_untrained_networks_are_recomputed(published):
-    found = published.arrays
     data = orbit_study.task(np.random.default_rng(0), "four")
     for seed in (0, 3):
-        is_row = (found["families"] == 4) & (found["hidden"] == 16) & (found["seed"] == seed)
-        (row,) = np.flatnonzero(is_row & (found["kind"] == 2))
+        row = published.data.sel(network=f"four-16-untrained-{seed}")
         fresh = predictors.seq2seq(2, 16)(jax.random.key(seed))
         again = orbit_study.measure_predictor(fresh, data.test, np.random.default_rng(seed))
         for name, array in again.items():
-            np.testing.assert_allclose(found[name][row], array, rtol=0.02, atol=2e-3, err_msg=name)
+            np.testing.assert_allclose(row[name], array, rtol=0.02, atol=2e-3, err_msg=name)
 
 
 def test_a_published_training_begins_as_it_does_here(published):
     """The first epoch of one published network, trained again."""
     data = orbit_study.task(np.random.default_rng(0), "two")
-    found = published.arrays
-    trained = np.flatnonzero(found["kind"] == 0)
-    assert (trained == np.arange(len(found["along_test"]))).all()
-    is_row = (found["families"] == 2) & (found["hidden"] == 8) & (found["seed"] == 0)
-    (row,) = np.flatnonzero(is_row & (found["kind"] == 0))
+    found = published.data.sel(training="two-8-trained-0")
     create = predictors.seq2seq(2, 8)
     fresh = create(jax.random.key(0))
     outputs = predictors.trajectory(fresh, data.test.inputs, orbit_study.FRAMES_OUT).outputs
     before = np.square(outputs - data.test.targets).mean()
-    assert found["along_test"][row, 0] == pytest.approx(before, rel=1e-3)
+    assert float(found["along_test"].sel(epoch=0)) == pytest.approx(before, rel=1e-3)
     first, epochs = [], orbit_study.RECIPE.epochs
 
     class Enough(Exception):
@@ -162,4 +210,4 @@ def test_a_published_training_begins_as_it_does_here(published):
         predictors.fit(train, create, orbit_study.RECIPE, [0], followed, report=stop)
     assert first[0].of == epochs
     loss = first[0].metrics["validation_loss"][0]
-    assert found["along_validation"][row, 1] == pytest.approx(loss, rel=1e-3)
+    assert float(found["along_validation"].sel(epoch=1)) == pytest.approx(loss, rel=1e-3)

@@ -20,22 +20,18 @@ def inputs(rng):
 
 
 @pytest.fixture
-def run(rng):
+def model(rng):
     """An autoencoder of 6 units whose recurrent matrix of g has a single direction."""
-    model = models.VAE(5, 4, 6, 3, rngs=nnx.Rngs(0))
-    parameters = access.flatten(model)
-    found = runs.Run("a", "VAE", parameters, {}, {"seed": 0, "frames": 5})
-    changed = {
-        k: 3 * rng.normal(size=m.shape)
-        for k, m in access.matrices(runs.restore(found), "decoder").items()
-    }
+    made = models.VAE(5, 4, 6, 3, rngs=nnx.Rngs(0))
+    matrices = access.matrices(made, "decoder")
+    changed = {name: 3 * rng.normal(size=matrix.shape) for name, matrix in matrices.items()}
     changed["recurrent g"] = np.outer(rng.normal(size=6), rng.normal(size=6))
-    return restore.with_matrices(found, changed, "decoder")
+    return access.with_matrices(made, changed, "decoder")
 
 
-def by_hand(run, latent):
+def by_hand(model, latent):
     """What the decoder draws, in plain NumPy."""
-    p, cell = run.parameters, access.matrices(runs.restore(run), "decoder")
+    p, cell = access.flatten(model), access.matrices(model, "decoder")
     biases = np.split(p["decoder.dense_h.bias"], 4)
     c, h = np.split(latent @ p["start.kernel"] + p["start.bias"], 2, axis=1)
     h = np.tanh(h)
@@ -55,15 +51,15 @@ def cost(logits, x):
     return (np.logaddexp(0, logits) - x * logits).sum(axis=(1, 2))
 
 
-def test_what_is_measured_is_what_a_decoder_draws_without_a_direction(run, inputs):
-    found = strokes.measure_decoder(run, inputs, np.random.default_rng(0))
-    latent = np.asarray(vae.posterior(runs.restore(run), inputs).mean, float)
-    whole = by_hand(run, latent)
+def test_what_is_measured_is_what_a_decoder_draws_without_a_direction(model, inputs):
+    found = strokes.measure_decoder(model, inputs, np.random.default_rng(0))
+    latent = np.asarray(vae.posterior(model, inputs).mean, float)
+    whole = by_hand(model, latent)
     assert found["whole"] == pytest.approx(cost(whole, inputs).mean(), rel=1e-4)
-    matrices = access.matrices(runs.restore(run), "decoder")
+    matrices = access.matrices(model, "decoder")
     for name, number in (("input o", 2), ("recurrent f", 1), ("recurrent g", 1)):
         left = svd.compose(svd.without(svd.svd(matrices[name]), number))
-        changed = restore.with_matrices(run, matrices | {name: left}, "decoder")
+        changed = access.with_matrices(model, matrices | {name: left}, "decoder")
         logits, place = by_hand(changed, latent), (gates.MATRICES.index(name), number - 1)
         more = (cost(logits, inputs) - cost(whole, inputs)).mean()
         assert found["cost"][place] == pytest.approx(more, rel=1e-3, abs=1e-4)
@@ -76,9 +72,9 @@ def test_what_is_measured_is_what_a_decoder_draws_without_a_direction(run, input
         assert found["shorter"][place] == pytest.approx((ratio < 1).mean())
 
 
-def test_a_direction_that_is_not_there_costs_nothing(run, inputs):
+def test_a_direction_that_is_not_there_costs_nothing(model, inputs):
     """Planted: recurrent g has one direction, so that without it nothing of the matrix is left."""
-    found = strokes.measure_decoder(run, inputs, np.random.default_rng(0), ["recurrent g"])
+    found = strokes.measure_decoder(model, inputs, np.random.default_rng(0), ["recurrent g"])
     np.testing.assert_allclose(found["share"][0], [1, 0, 0, 0], atol=1e-6)
     for key, whole in (("cost", 0), ("random_cost", 0), ("ink", 1), ("height", 1)):
         np.testing.assert_allclose(found[key][0, 1:], whole, atol=1e-4)
@@ -96,58 +92,72 @@ def test_height_and_ink_of_drawings_that_are_known():
     np.testing.assert_allclose(strokes.height(images), [np.sqrt(2), 4, 0, 0], atol=1e-9)
 
 
-def test_the_study_has_a_row_for_each_network(tmp_path, monkeypatch, small):
-    def made(names, networks, *_):
-        given = {}
-        for name in names:
-            given[name] = []
-            for seed in range(networks):
-                model = models.VAE(8, 8, 5, 2, rngs=nnx.Rngs(seed))
-                parameters = access.flatten(model)
-                told = {"seed": seed, "frames": 8, "wall_seconds": 1.5}
-                given[name].append(runs.Run(f"{name}-{seed}", "VAE", parameters, {}, told))
-        return given
+@pytest.fixture(scope="module")
+def study(tmp_path_factory, small):
+    """A tiny study, its lines, and the networks that it took apart."""
 
-    monkeypatch.setattr(checkout, "ROOT", tmp_path)
-    monkeypatch.setattr(datasets, "mnist", lambda: small)
-    monkeypatch.setattr(autoencoder, "trained_runs", made)
-    monkeypatch.setattr(strokes, "DRAWN", 9)
-    monkeypatch.setattr(strokes, "REMOVED", 1)
+    def networks(names, count, *_):
+        return {name: [a_run(name, seed) for seed in range(count)] for name in names}
+
     lines = []
-    strokes.publish(2, lines.append)
-    found = results.load_study("strokes")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkout, "ROOT", tmp_path_factory.mktemp("strokes"))
+        patch.setattr(datasets, "mnist", lambda: small)
+        patch.setattr(autoencoder, "trained_runs", networks)
+        patch.setattr(strokes, "DRAWN", 9)
+        patch.setattr(strokes, "REMOVED", 1)
+        strokes.publish(2, lines.append)
+        return results.load_study("strokes"), lines, networks(strokes.GROUPS, 2)
+
+
+def a_run(name, seed):
+    number = len(name) + seed  # another network for each name
+    model = models.VAE(8, 8, 5, 2, rngs=nnx.Rngs(number))
+    facts = {"seed": seed, "wall_seconds": 1.5}
+    return runs.Run(f"{name}-{seed}", model.config, access.flatten(model), {}, facts)
+
+
+def test_the_study_has_a_row_for_each_network(study, small, monkeypatch):
+    found, lines, networks = study
     assert found.provenance["networks"] == 4 and found.provenance["wall_seconds"] == 6
     assert len(lines) == 4 and "lstm-2-1: taken apart" in lines[-1]
-    inputs = autoencoder.sequences("digits").test[:9]
-    for name, several in made(strokes.GROUPS, 2).items():
-        for row, run in enumerate(several):
-            again = strokes.measure_decoder(run, inputs, np.random.default_rng(row))
+    monkeypatch.setattr(strokes, "REMOVED", 1)
+    inputs = autoencoder.binarised(small.test.images)[:9]
+    for name, several in networks.items():
+        for seed, run in enumerate(several):
+            row = found.data.sel(model=name, network=seed)
+            again = strokes.measure_decoder(runs.restore(run), inputs, np.random.default_rng(seed))
+            assert again.keys() == set(row.data_vars)
             for key, array in again.items():
-                np.testing.assert_array_equal(found.arrays[f"{name}.{key}"][row], array)
+                np.testing.assert_array_equal(row[key], array)
+
+
+def test_the_study_has_the_published_form(study, published, assert_same_form):
+    assert_same_form(study[0].data, published.data)
 
 
 def test_a_matrix_of_two_directions_has_no_third(rng, inputs):
     model = models.VAE(5, 4, 6, 2, rngs=nnx.Rngs(0))
-    told = {"seed": 0, "frames": 5}
-    run = runs.Run("a", "VAE", access.flatten(model), {}, told)
-    found = strokes.measure_decoder(run, inputs, rng, ["input f", "recurrent f"])
+    found = strokes.measure_decoder(model, inputs, rng, ["input f", "recurrent f"])
     for key in found.keys() - {"whole"}:
         there = np.isfinite(found[key]).tolist()
         assert there == [[True, True, False, False], [True] * 4], key
 
 
 @pytest.fixture(scope="module")
-def published():
-    return results.load_study("strokes")
+def published(load_published):
+    return load_published("strokes")
 
 
 def test_the_published_study_is_whole(published):
-    told = published.provenance
-    assert told["groups"] == list(strokes.GROUPS) and told["drawn"] == strokes.DRAWN
+    told, found = published.provenance, published.data
+    assert told["groups"] == list(strokes.GROUPS) == found["model"].to_numpy().tolist()
+    assert told["drawn"] == strokes.DRAWN
     shape = (3, len(gates.MATRICES), strokes.REMOVED)
+    assert found["matrix"].to_numpy().tolist() == list(gates.MATRICES)
     for group in strokes.GROUPS:
         for key in ("share", "cost", "ink", "height", "random_cost", "random_height"):
-            array = published.arrays[f"{group}.{key}"]
+            array = found[key].sel(model=group).to_numpy()
             assert array.shape == shape
             # two latent units: the input matrices have two directions
             fewer = np.zeros(shape, bool)
@@ -158,12 +168,11 @@ def test_the_published_study_is_whole(published):
 
 @pytest.mark.parametrize("group", strokes.GROUPS)
 def test_a_published_row_is_recomputed(published, group, real_mnist):
-    run = runs.load_run(f"autoencoder-{group}", "VAE")
+    model = runs.restore(runs.load_run(f"autoencoder-{group}", "VAE"))
     inputs = autoencoder.sequences("digits").test[: strokes.DRAWN]
-    names = ["recurrent i"]
-    again = strokes.measure_decoder(run, inputs, np.random.default_rng(0), names)
-    row = gates.MATRICES.index(names[0])
-    assert published.arrays[f"{group}.whole"][0] == pytest.approx(again["whole"], rel=1e-4)
+    again = strokes.measure_decoder(model, inputs, np.random.default_rng(0), ["recurrent i"])
+    row = published.data.sel(model=group, network=0)
+    assert float(row["whole"]) == pytest.approx(again["whole"], rel=1e-4)
     for key in ("share", "cost", "ink", "height", "fainter", "shorter"):
-        stored = published.arrays[f"{group}.{key}"][0, row]
+        stored = row[key].sel(matrix="recurrent i")
         np.testing.assert_allclose(stored, again[key][0], rtol=2e-3, atol=0.006, err_msg=key)

@@ -1,8 +1,8 @@
 """The studies: expensive computations whose small results are published in ``results/``.
 
-Run with ``make results``, or one at a time: ``python -m rnnatomy.studies mnist``. A study is a module
-here with a function ``publish``; its name is that of the folder it writes. One that was interrupted
-goes on from its last finished part when it is started again.
+Run with ``make results``, or one at a time: ``python -m rnnatomy.studies mnist``. A study is a
+module here with a function ``publish``; its name is that of the folder it writes. One that was
+interrupted goes on from its last finished part when it is started again.
 """
 
 import argparse
@@ -23,7 +23,7 @@ FIRST = ("mnist", "hundred", "collapse")
 def registered() -> dict[str, Callable[..., None]]:
     """Return every study by name, those first whose networks others read."""
     names = sorted(module.name for module in iter_modules(studies.__path__))
-    found = {}
+    found: dict[str, Callable[..., None]] = {}
     for name in [*FIRST, *(name for name in names if name not in FIRST)]:
         if name != "__main__":
             publish = getattr(import_module(f"rnnatomy.studies.{name}"), "publish", None)
@@ -45,6 +45,7 @@ def main() -> None:
     if options.networks is not None and options.networks < 2:
         sys.exit(f"error: --networks is {options.networks}: give a whole number of at least 2.")
     try:
+        checkout.root()
         given = {} if options.networks is None else {"networks": options.networks}
         known[options.study](**given)
     except (files.DataError, disk.StoreError, checkout.CheckoutError, ValueError) as error:

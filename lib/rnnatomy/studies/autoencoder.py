@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import xarray as xr
 from flax import nnx
 from jaxtyping import Float, Int
 
@@ -18,6 +19,7 @@ from rnnatomy.analysis import pod, points, separability
 from rnnatomy.data import datasets
 from rnnatomy.networks import access, models, runs, training, vae
 from rnnatomy.store import checkout, disk, origin, results
+from rnnatomy.studies import progress
 
 SAMPLES = 100
 """Draws for each sample in the importance-weighted bound."""
@@ -99,6 +101,64 @@ WHOLE = ("lstm-32", "lstm-2")
 
 
 MODES = tuple(group.latent for group in GROUPS.values() if group.sequences == "states")
+"""Sizes of the embeddings of hidden states: as many modes as the autoencoders have units."""
+
+
+MODES_OF = ("trajectory", "step")
+"""What is decomposed by POD: whole trajectories, or single states."""
+
+
+HISTORY = {
+    f"history_{name}": ("epoch",) for name in ("loss", "elbo", "reconstruction", "kl", "seconds")
+}
+
+SEPARABILITY = {"probe": (), "silhouette": (), "means": ("point", "latent")}
+
+OF_DIGITS = {
+    **dict.fromkeys(("elbo", "reconstruction", "importance", "importance_error"), ()),
+    "kl": ("latent",),
+    "by_class": ("digit",),
+    "first": ("first_image",),
+    **dict.fromkeys(("active", "collapsed"), ()),
+    **SEPARABILITY,
+}
+"""Axes of what ``measure_digits`` measures of one network."""
+
+OF_STATES = {
+    **dict.fromkeys(("left", "left_misread", "accuracy", "same"), ()),
+    **dict.fromkeys(("misread_same", "misread_right"), ()),
+    "left_in_time": ("row",),
+    **SEPARABILITY,
+}
+"""Axes of what ``measure_states`` measures of one embedding."""
+
+OF_MODES = {
+    **{name: ("modes_of", "size", *own) for name, own in OF_STATES.items() if name != "means"},
+    "plane": ("point", "latent"),
+}
+"""Axes of what ``measure_modes`` measures."""
+
+OF_NETWORK = {"parameters": (), **HISTORY}
+"""Axes of what is known of every network besides."""
+
+AXES = {
+    **{
+        f"digits_{name}": ("model", "network", *own)
+        for name, own in (OF_DIGITS | OF_NETWORK).items()
+    },
+    **{
+        f"states_{name}": ("size", "network", *own)
+        for name, own in (OF_STATES | OF_NETWORK).items()
+    },
+    "states_plane": ("network", "point", "latent"),
+    **{f"pod_{name}": own for name, own in OF_MODES.items()},
+    "images": ("image", "row", "pixel"),
+    "images_place": ("image",),
+    "images_label": ("image",),
+    "plane_labels": ("point",),
+}
+"""Axes of the published arrays: of the autoencoders of digits, of those of hidden states, of POD,
+and of images to look at."""
 
 
 class Sequences(NamedTuple):
@@ -150,15 +210,15 @@ def trained_runs(
 
     Args:
         names: groups of ``GROUPS``.
-        networks: as of ``study``.
-        report: as of ``study``.
-        workers: as of ``study``.
+        networks: as of ``publish``.
+        report: as of ``publish``.
+        workers: as of ``publish``.
 
     Returns:
         For each group its networks, in the order of their seeds.
     """
     jobs = [(name, seed) for seed in range(networks) for name in names]
-    for _ in _trained_all(jobs, workers or os.cpu_count() or 1, report or _print):
+    for _ in _parts(jobs, workers or os.cpu_count() or 1, report or progress.print_line):
         pass
     return {
         name: [
@@ -207,24 +267,26 @@ def measure_digits(
 
     Returns:
         By name, in nats: "elbo", "reconstruction", "kl" (latent) and "importance", means over the
-        samples, "importance_error", standard error of that mean, "by_class" (class) and "first"
-        (sample), the importance-weighted bound of each digit and of the first images; "active",
-        number of active units; "collapsed", number of collapsed ones; "probe" and "silhouette"
-        of the classes at the posterior means, and the first "means" (sample, latent).
+        samples, "importance_error", standard error of that mean, "by_class" (digit) and "first"
+        (first_image), the importance-weighted bound of each digit and of the first images;
+        "active", number of active units; "collapsed", number of collapsed ones; "probe" and
+        "silhouette" of the classes at the posterior means, and the first "means" (point, latent).
     """
     found = vae.bounds(model, inputs, jax.random.key(0), SAMPLES)
     means = np.asarray(vae.posterior(model, inputs).mean)
     bound = found.importance
-    return _separated(means, labels) | _single(
-        elbo=found.elbo.mean(),
-        reconstruction=found.reconstruction.mean(),
-        kl=found.kl.mean(axis=0),
-        importance=bound.mean(),
-        importance_error=bound.std(ddof=1) / np.sqrt(len(bound)),
-        by_class=[bound[labels == label].mean() for label in np.unique(labels)],
-        first=bound[:FIRST],
-        active=len(vae.active_units(means)),
-        collapsed=len(vae.posterior_collapse(found.kl).units),
+    return measure_separability(means, labels) | disk.single(
+        {
+            "elbo": found.elbo.mean(),
+            "reconstruction": found.reconstruction.mean(),
+            "kl": found.kl.mean(axis=0),
+            "importance": bound.mean(),
+            "importance_error": bound.std(ddof=1) / np.sqrt(len(bound)),
+            "by_class": [bound[labels == label].mean() for label in np.unique(labels)],
+            "first": bound[:FIRST],
+            "active": len(vae.active_units(means)),
+            "collapsed": len(vae.posterior_collapse(found.kl).units),
+        }
     )
 
 
@@ -232,7 +294,7 @@ def measure_states(
     rebuilt: Float[np.ndarray, "sample time hidden"],
     embedded: Float[np.ndarray, "sample latent"],
     inputs: Sequences,
-    readout: runs.Run,
+    readout: access.Readout,
 ) -> disk.Arrays:
     """Measure what an embedding of hidden states keeps, on the test part.
 
@@ -240,53 +302,97 @@ def measure_states(
         rebuilt: states composed again from the embedding.
         embedded: the points of the embedding, one per sequence.
         inputs: the states as they are.
-        readout: run of the classifier whose states they are.
+        readout: of the classifier whose states they are.
 
     Returns:
         By name: "left", the squared error as a fraction of the variance about the mean trajectory;
-        "left_in_time" (time), the same for each step; "left_misread", over digits that the
+        "left_in_time" (row), the same for each step; "left_misread", over digits that the
         classifier misreads. "accuracy" of the readout on the last rebuilt state; "same", how often
         it reads what it reads in the true state; for misread digits "misread_same", and
         "misread_right", how often the true digit is read. "probe" and "silhouette" of the classes
-        in the embedding, and the first "means".
+        in the embedding, and the first "means" (point, latent).
     """
     error = np.square(rebuilt - inputs.test).sum(axis=2)
     variance = np.square(inputs.test - inputs.train.mean(axis=0)).sum(axis=2)
-    read = (inputs.test[:, -1] @ readout.readout.T + readout.bias).argmax(axis=1)
-    again = (rebuilt[:, -1] @ readout.readout.T + readout.bias).argmax(axis=1)
+    read = (inputs.test[:, -1] @ readout.W.T + readout.b).argmax(axis=1)
+    again = (rebuilt[:, -1] @ readout.W.T + readout.b).argmax(axis=1)
     misread = read != inputs.labels
-    return _separated(embedded, inputs.labels) | _single(
-        left=error.sum() / variance.sum(),
-        left_in_time=error.sum(axis=0) / variance.sum(axis=0),
-        left_misread=error[misread].sum() / variance[misread].sum(),
-        accuracy=np.mean(again == inputs.labels),
-        same=np.mean(again == read),
-        misread_same=np.mean(again[misread] == read[misread]),
-        misread_right=np.mean(again[misread] == inputs.labels[misread]),
+    return measure_separability(embedded, inputs.labels) | disk.single(
+        {
+            "left": error.sum() / variance.sum(),
+            "left_in_time": error.sum(axis=0) / variance.sum(axis=0),
+            "left_misread": error[misread].sum() / variance[misread].sum(),
+            "accuracy": np.mean(again == inputs.labels),
+            "same": np.mean(again == read),
+            "misread_same": np.mean(again[misread] == read[misread]),
+            "misread_right": np.mean(again[misread] == inputs.labels[misread]),
+        }
     )
 
 
-def measure_modes(inputs: Sequences, readout: runs.Run) -> disk.Arrays:
+def measure_modes(inputs: Sequences, readout: access.Readout) -> disk.Arrays:
     """Measure POD as ``measure_states`` does, with as many modes as the autoencoders have units.
 
     Returns:
-        By name, with a leading axis in the order of ``MODES``: "trajectory_..." for modes of the
-        whole trajectory, one number per mode and sequence; "step_..." for modes of single states,
-        one number per mode and step, whose embedding are the numbers of all steps.
+        By name, with leading axes (modes_of, size): "trajectory" for modes of the whole trajectory,
+        one number per mode and sequence; "step" for modes of single states, one number per mode and
+        step, whose embedding are the numbers of all steps; sizes in the order of ``MODES``. And
+        "plane" (point, latent), the first sequences in two modes of the trajectory.
     """
     time, hidden = inputs.train.shape[1:]
-    found: dict[str, Any] = {}
-    for name, size in (("trajectory", time * hidden), ("step", hidden)):
+    groups, plane = [], {}
+    for modes_of, size in zip(MODES_OF, (time * hidden, hidden), strict=True):
         basis = pod.pod(inputs.train.reshape(-1, size), centred=True, modes=max(MODES))
+        numbers = pod.project(basis, inputs.test.reshape(len(inputs.test), -1, size))
+        rows = []
         for modes in MODES:
-            kept = pod.project(basis, inputs.test.reshape(len(inputs.test), -1, size))[..., :modes]
-            rebuilt = pod.reconstruct(basis, kept).reshape(inputs.test.shape)
-            row = measure_states(rebuilt, kept.reshape(len(kept), -1), inputs, readout)
-            if name == "trajectory" and modes == 2:
-                found["trajectory_plane"] = row["means"]
-            for key in row.keys() - {"means"}:
-                found.setdefault(f"{name}_{key}", []).append(row[key])
-    return {key: np.asarray(value) for key, value in found.items()}
+            few = numbers[..., :modes]
+            rebuilt = pod.reconstruct(basis, few).reshape(inputs.test.shape)
+            row = measure_states(rebuilt, few.reshape(len(few), -1), inputs, readout)
+            means = row.pop("means")
+            if modes_of == "trajectory" and modes == 2:
+                plane = {"plane": means}
+            rows.append(row)
+        groups.append(results.stack(rows, results.without(OF_MODES, "modes_of"), "size"))
+    return results.stack(groups, OF_MODES, "modes_of") | plane
+
+
+def measure_separability(
+    cloud: Float[np.ndarray, "point latent"], labels: Int[np.ndarray, " point"]
+) -> disk.Arrays:
+    """Score the classes of points, see ``SCORED``, and keep the first points for a picture.
+
+    Returns:
+        "probe", "silhouette" and "means" (point, latent).
+    """
+    rows = points.subsample(np.random.default_rng(0), labels, SCORED)
+    some = points.standardise(cloud[rows])
+    scores = disk.single(
+        {
+            "silhouette": separability.silhouette(some, labels[rows]),
+            "probe": separability.probe(some, labels[rows], rows),
+        }
+    )
+    return scores | {"means": cloud[:PLANE].astype(np.float16)}
+
+
+def example_images(data: datasets.Dataset) -> disk.Arrays:
+    """Return the first test images of each digit, and the labels of the points of the plane.
+
+    Returns:
+        "images", as whole numbers to 255, "images_place" in the test part, ascending,
+        "images_label"; and "plane_labels".
+    """
+    labels = data.test.labels
+    chosen = np.sort(
+        np.concatenate([np.flatnonzero(labels == digit)[:EXAMPLES] for digit in np.unique(labels)])
+    )
+    return {
+        "images": np.rint(data.test.images[chosen] * 255).astype(np.uint8),
+        "images_place": chosen.astype(np.uint16),
+        "images_label": labels[chosen].astype(np.uint8),
+        "plane_labels": labels[:PLANE].astype(np.uint8),
+    }
 
 
 def publish_groups(
@@ -296,43 +402,52 @@ def publish_groups(
     report: Callable[[str], None] | None,
     workers: int | None,
 ) -> None:
-    report, workers = report or _print, workers or os.cpu_count() or 1
+    """Train, measure and publish some groups as a study.
+
+    Args:
+        study: its name.
+        names: groups of ``GROUPS``.
+        networks: as of ``publish``.
+        report: as of ``publish``.
+        workers: as of ``publish``.
+    """
+    report, workers = report or progress.print_line, workers or os.cpu_count() or 1
     jobs = [(name, seed) for seed in range(networks) for name in names]
     linear = [("pod", 0)] if any(GROUPS[name].sequences == "states" for name in names) else []
     done, started = {}, time.perf_counter()
-    for job, made in _trained_all([*jobs, *linear], workers, report):
-        done[job] = made
+    for job, part in _parts([*jobs, *linear], workers, report):
+        done[job] = part
         minutes = (time.perf_counter() - started) / 60
         of = len(jobs) + len(linear)
         report(f"{job[0]}, seed {job[1]}: done, {len(done)} of {of}, {minutes:.0f} min")
     data = datasets.mnist()
-    arrays = _gathered(done, names, networks) | _pictures(data)
+    arrays = _gather(done, names, networks) | example_images(data)
     facts = {
         "networks": len(jobs),
         "seeds": networks,
-        "groups": {name: _described(name) for name in names},
+        "groups": {name: _describe(name) for name in names},
         "samples": SAMPLES,
         "data_sha256": data.checksum,
-        "wall_seconds": round(sum(made.provenance["wall_seconds"] for made in done.values()), 1),
+        "wall_seconds": round(sum(part.provenance["wall_seconds"] for part in done.values()), 1),
     }
-    folder = checkout.root() / "results"
-    provenance = origin.provenance(origin.command_line(), **facts)
-    results.save_study(folder / study, results.Study(study, arrays, provenance))
+    found = results.dataset(arrays, AXES, _coordinates(arrays, names, networks))
+    results.publish(study, found, facts)
     for name in names:
         if name in WHOLE:
             run = runs.load_run(str(_folder(name, 0)), GROUPS[name].model)
-            runs.save_run(folder / f"autoencoder-{name}", run)
+            runs.save_run(checkout.root() / "results" / f"autoencoder-{name}", run)
 
 
-def _trained_all(
+def _parts(
     jobs: list[tuple[str, int]], workers: int, report: Callable[[str], None]
 ) -> Iterator[tuple[tuple[str, int], results.Study]]:
+    """Give the measures of networks as they are done, each worked on by a process of its own."""
     if workers == 1:
-        yield from ((job, _kept(*job, report)) for job in jobs)
+        yield from ((job, _part(*job, report)) for job in jobs)
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, training.use_each_core) as pool:
-        futures = {pool.submit(_kept, *job, report): job for job in jobs}
+        futures = {pool.submit(_part, *job, report): job for job in jobs}
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()
@@ -341,57 +456,51 @@ def _trained_all(
             raise
 
 
-def _kept(name: str, seed: int, report: Callable[[str], None]) -> results.Study:
-    """Give one network's measures, from ``build/autoencoder`` if they are there, else made."""
-    there = _wanted(name, seed)
-    if there is not None:
-        return there
-    started = time.perf_counter()
+def _part(name: str, seed: int, report: Callable[[str], None]) -> results.Study:
+    """Give the measures of one network, from ``build/autoencoder`` if they are there, else made."""
+    folder, kept = _folder(name, seed), _load_part(name, seed)
+    if kept is not None:
+        return kept
+    started, model = time.perf_counter(), None
     inputs = sequences("states" if name == "pod" else GROUPS[name].sequences)
     if name == "pod":
-        arrays, model = measure_modes(inputs, runs.load_run(CLASSIFIER)), None
+        found = results.dataset(measure_modes(inputs, _readout()), OF_MODES)
     else:
-        arrays, model = _trained(name, seed, inputs, report)
+        found, model = _train(name, seed, inputs, report)
     frames, feature = inputs.train.shape[1:]
-    told = origin.provenance(
+    provenance = origin.provenance(
         origin.command_line(),
         seed=seed,
-        **_described(name),
+        **_describe(name),
         frames=frames,
         feature=feature,
         data="mnist",
         data_sha256=inputs.data_sha256,
         wall_seconds=round(time.perf_counter() - started, 1),
     )
-    made = results.Study(f"{name}-{seed}", arrays, told)
+    part = results.Study(folder.name, found, provenance)
     if model is not None:
-        runs.save_run(_folder(name, seed), _run(made, model))
-    results.save_study(_folder(name, seed), made)
-    return made
+        runs.save_run(folder, _run(part, model))
+    results.save_study(folder, part)
+    return part
 
 
-def _wanted(name: str, seed: int) -> results.Study | None:
-    """Give what is kept of a network, if it was made as it would be now."""
-    try:
-        made = results.load_study(str(_folder(name, seed)))
-    except disk.StoreError:
-        return None
-    wanted = {"seed": seed, **_described(name)}
-    return made if all(made.provenance.get(k) == value for k, value in wanted.items()) else None
+def _load_part(name: str, seed: int) -> results.Study | None:
+    return progress.load_part(_folder(name, seed), {"seed": seed, **_describe(name)})
 
 
-def _run(made: results.Study, model: vae.Autoencoder) -> runs.Run:
-    arrays = {name: array for name, array in made.arrays.items() if name != "means"}
+def _run(part: results.Study, model: vae.Autoencoder) -> runs.Run:
+    arrays = results.arrays(part.data.drop_vars("means"))
     metrics = {name: np.round(array, 5).tolist() for name, array in arrays.items()}
-    return runs.Run(made.name, model.config, access.flatten(model), metrics, made.provenance)
+    return runs.Run(part.name, model.config, access.flatten(model), metrics, part.provenance)
 
 
-def _trained(
+def _train(
     name: str, seed: int, inputs: Sequences, report: Callable[[str], None]
-) -> tuple[disk.Arrays, vae.Autoencoder]:
+) -> tuple[xr.Dataset, vae.Autoencoder]:
     group, folder = GROUPS[name], _folder(name, seed)
 
-    def told(epoch: training.Epoch) -> None:
+    def tell(epoch: training.Epoch) -> None:
         report(
             f"{name}, seed {seed}: epoch {epoch.number} of {epoch.of}, validation ELBO "
             f"{epoch.metrics['elbo'][0]:.2f}, {epoch.seconds:.0f} s, {epoch.left / 60:.0f} min left"
@@ -405,62 +514,64 @@ def _trained(
         group.recipe,
         jax.random.key(seed)[None],
         group.objective,
-        report=told,
+        report=tell,
         checkpoint=folder / "checkpoint.safetensors",
     )
     model: Any = training.member(fitted, 0)
     if group.sequences == "digits":
-        arrays = measure_digits(model, inputs.test, inputs.labels)
+        arrays, axes = measure_digits(model, inputs.test, inputs.labels), OF_DIGITS
     else:
         means = np.asarray(vae.posterior(model, inputs.test).mean)
         rebuilt = vae.reconstruct(model, inputs.test)
-        arrays = measure_states(rebuilt, means, inputs, runs.load_run(CLASSIFIER))
+        arrays, axes = measure_states(rebuilt, means, inputs, _readout()), OF_STATES
     history = {f"history_{key}": value.ravel() for key, value in fitted.history.items()}
     size = sum(leaf.size for leaf in access.flatten(model).values())
-    return arrays | _single(seed=seed, parameters=size, **history), model
+    arrays |= disk.single({"parameters": size, **history})
+    return results.dataset(arrays, axes | OF_NETWORK), model
 
 
-def _gathered(
+def _readout() -> access.Readout:
+    """Return the readout of the classifier whose states are the sequences."""
+    return access.readout(runs.restore(runs.load_run(CLASSIFIER)))
+
+
+def _gather(
     done: dict[tuple[str, int], results.Study], names: list[str], networks: int
 ) -> disk.Arrays:
-    """Stack the seeds of each group; only planes of two units are kept whole."""
-    linear = [made.arrays for (name, _), made in done.items() if name == "pod"]
-    arrays = {f"pod.{key}": value for found in linear for key, value in found.items()}
+    """Stack groups and seeds; only planes of two units are kept whole."""
+    by_kind: dict[str, list[disk.Arrays]] = {"digits": [], "states": []}
+    arrays: disk.Arrays = {}
     for name in names:
         group = GROUPS[name]
-        rows = [done[name, seed].arrays for seed in range(networks)]
-        for key in rows[0]:
-            if key != "means" or group.latent == 2:
-                arrays[f"{name}.{key}"] = np.stack([row[key] for row in rows])
+        rows = [results.arrays(done[name, seed].data) for seed in range(networks)]
+        planes = [row.pop("means") for row in rows]
+        axes = {key: ("network", *own) for key, own in (OF_DIGITS | OF_STATES | OF_NETWORK).items()}
+        stacked = results.stack(rows, axes, "network")
+        by_kind[group.sequences].append(stacked)
+        if group.latent == 2 and group.sequences == "states":
+            arrays["states_plane"] = np.stack(planes)
+        elif group.latent == 2:
+            stacked["means"] = np.stack(planes)
+    for kind, axis in (("digits", "model"), ("states", "size")):
+        groups = [{f"{kind}_{key}": array for key, array in row.items()} for row in by_kind[kind]]
+        arrays |= results.stack(groups, AXES, axis)
+    for job in done.keys() & {("pod", 0)}:
+        arrays |= {f"pod_{key}": array for key, array in results.arrays(done[job].data).items()}
     return arrays
 
 
-def _pictures(data: datasets.Dataset) -> disk.Arrays:
-    """Take the first test images of each digit, and the labels of the points of the plane."""
-    labels = data.test.labels
-    chosen = np.sort(
-        np.concatenate([np.flatnonzero(labels == digit)[:EXAMPLES] for digit in np.unique(labels)])
-    )
-    return {
-        "images": np.rint(data.test.images[chosen] * 255).astype(np.uint8),
-        "images_place": chosen.astype(np.uint16),
-        "images_label": labels[chosen].astype(np.uint8),
-        "plane_labels": labels[:PLANE].astype(np.uint8),
+def _coordinates(arrays: disk.Arrays, names: list[str], networks: int) -> dict[str, Any]:
+    digits = [name for name in names if GROUPS[name].sequences == "digits"]
+    found = {
+        "model": digits,
+        "network": np.arange(networks),
+        "digit": np.arange(arrays["digits_by_class"].shape[-1]),
+        "epoch": np.arange(1, 1 + arrays["digits_history_elbo"].shape[-1]),
     }
+    return found | ({"size": MODES, "modes_of": MODES_OF} if len(digits) < len(names) else {})
 
 
-def _separated(cloud: np.ndarray, labels: np.ndarray) -> disk.Arrays:
-    """Score the classes of some points, and keep the first points for a picture."""
-    rows = points.subsample(np.random.default_rng(0), labels, SCORED)
-    some = points.standardise(cloud[rows])
-    scores = _single(
-        silhouette=separability.silhouette(some, labels[rows]),
-        probe=separability.probe(some, labels[rows], rows),
-    )
-    return scores | {"means": cloud[:PLANE].astype(np.float16)}
-
-
-def _described(name: str) -> dict[str, Any]:
+def _describe(name: str) -> dict[str, Any]:
     """Return what decides a group, in words and numbers as a manifest has them."""
     if name == "pod":
         return {"modes": list(MODES), "training": STATES_TRAINING, "classifier": CLASSIFIER}
@@ -478,11 +589,3 @@ def _described(name: str) -> dict[str, Any]:
 
 def _folder(name: str, seed: int) -> Path:
     return checkout.root() / "build" / "autoencoder" / f"{name}-{seed}"
-
-
-def _single(**arrays: Any) -> disk.Arrays:
-    return {name: np.asarray(value, np.float32) for name, value in arrays.items()}
-
-
-def _print(line: str) -> None:
-    print(line, flush=True)

@@ -1,8 +1,4 @@
-"""The studies: expensive computations whose small results are published in ``results/``.
-
-Run with ``make results``, or one at a time: ``python -m rnnatomy.studies mnist``. A study that is
-interrupted goes on from its last finished epoch when it is started again.
-"""
+"""What the studies of classifiers share: training many, and measuring the readout of each."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -12,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import xarray as xr
 from flax import nnx
 
 from rnnatomy.analysis import collapse, controls, cutoffs, svd
@@ -38,6 +35,35 @@ RECIPES = {
 }
 """The recipe of each data set, and of the study of a hundred networks, which are trained on MNIST
 for less long, so that two cores can make them all in about an hour."""
+
+
+CONTROLS = ("rotated", "random", "untrained")
+"""What cutoffs are held against, see ``measure_controls``."""
+
+
+AXES = {
+    "readout": ("network", "digit", "unit"),
+    "bias": ("network", "digit"),
+    "left": ("network", "digit", "direction"),
+    "singular_values": ("network", "direction"),
+    "test_accuracy": ("network",),
+    "train_accuracy": ("network",),
+    "confusion": ("network", "digit", "answer"),
+    "single": ("network", "direction", "digit"),
+    "nested": ("network", "rank", "digit"),
+    "shapley": ("network", "direction", "digit"),
+    "test_hits": ("network", "subset"),
+    "validation_hits": ("network", "subset"),
+    "class_means": ("network", "digit", "unit"),
+    "collapse": ("network",),
+    "gram": ("network", "digit", "other"),
+    "cross": ("network", "digit", "other"),
+    "control_single": ("control", "network", "direction", "digit"),
+    "control_shapley": ("control", "network", "direction", "digit"),
+    "pixel_means": ("digit", "pixel"),
+}
+"""Axes of the published arrays: ``digit`` is what is shown, ``answer`` and ``other`` are digits
+too, ``direction`` counts the singular directions from 1, ``rank`` those that are kept."""
 
 
 def classifier(data: datasets.Dataset, hidden: int = HIDDEN) -> training.Create:
@@ -154,26 +180,50 @@ def trained_runs(
     names = [f"{label}-{seed}" for seed in range(networks)]
     wanted = [s for s, n in enumerate(names) if not _is_current(folder / n, data, recipe, hidden)]
     if len(wanted) < networks:
-        print(f"{networks - len(wanted)} of {networks} are there already, in {folder}", flush=True)
+        progress.print_line(
+            f"{networks - len(wanted)} of {networks} are there already, in {folder}"
+        )
     for first in range(0, len(wanted), BATCH):
         batch = wanted[first : first + BATCH]
         train_classifiers(data, batch, recipe, folder, label, hidden)
         done = first + len(batch)
-        left = (time.perf_counter() - started) / done * (len(wanted) - done)
+        left = progress.clock(progress.seconds_left(started, done, len(wanted)))
         there = networks - len(wanted) + done
-        print(f"trained {there} of {networks}; {progress.clock(left)} left", flush=True)
+        progress.print_line(f"trained {there} of {networks}; {left} left")
     return (runs.load_run(str(folder / name)) for name in names)
 
 
-def publish_rows(
-    name: str, arrays: disk.Arrays, data: datasets.Dataset, seconds: float, facts: dict[str, Any]
+def coordinates(arrays: disk.Arrays, names: Sequence[str]) -> dict[str, Any]:
+    """Return the coordinates of the arrays of networks, by their names ``<label>-<seed>``."""
+    ranks, digits = arrays["nested"].shape[1:]
+    return {
+        "network": list(names),
+        "seed": (("network",), [int(name.rpartition("-")[2]) for name in names]),
+        **dict.fromkeys(("digit", "answer", "other"), np.arange(digits)),
+        "direction": np.arange(1, ranks),
+        "rank": np.arange(ranks),
+        "control": CONTROLS,
+    }
+
+
+def publish_classifiers(
+    name: str, found: xr.Dataset, data: datasets.Dataset, seconds: float, facts: dict[str, Any]
 ) -> None:
-    where = {"data": data.name, "data_sha256": data.checksum, "wall_seconds": round(seconds, 1)}
-    provenance = origin.provenance(origin.command_line(), **where, **facts)
-    results.save_study(checkout.root() / "results" / name, results.Study(name, arrays, provenance))
+    """Publish what was measured of classifiers.
+
+    Args:
+        name: of the study.
+        found: arrays with axes.
+        data: what the networks were trained on.
+        seconds: that their training took.
+        facts: what else decides the study.
+    """
+    source = {"data": data.name, "data_sha256": data.checksum, "wall_seconds": round(seconds, 1)}
+    results.publish(name, found, source | facts)
 
 
 def print_accuracy(accuracy: Any) -> None:
+    """Print the mean of the accuracies of networks, and their standard deviation."""
     print(f"mean {np.mean(accuracy):.4f}, standard deviation {np.std(accuracy, ddof=1):.4f}")
 
 
@@ -185,13 +235,14 @@ def measure_readout(run: runs.Run, data: datasets.Dataset) -> disk.Arrays:
         data: what it was trained on.
 
     Returns:
-        By name. Of the network: "seed", "readout" W, "bias", "left" vectors and "singular_values"
-        of W, "test_accuracy", "confusion" (rows: what is shown). Recall of each class under
-        cutoffs: "single", "nested"; "shapley", the Shapley values of the directions; "test_hits"
-        and "validation_hits", how many samples are read rightly under each of all cutoffs. On the
-        first 10,000 training samples: "train_accuracy", "class_means" M of the final hidden
-        states, "collapse" of the spread within classes, and the inner products of the centred
-        means with each other, "gram", and with the readout, "cross" (W M').
+        By name, with the axes of ``AXES`` but the network's. Of the network: "readout" W, "bias",
+        "left" vectors and "singular_values" of W, "test_accuracy", "confusion" (rows: what is
+        shown). Recall of each class under cutoffs: "single", "nested"; "shapley", the Shapley
+        values of the directions; "test_hits" and "validation_hits", how many samples are read
+        rightly under each of all cutoffs. On the first 10,000 training samples: "train_accuracy",
+        "class_means" M of the final hidden states, "collapse" of the spread within classes, and the
+        inner products of the centred means with each other, "gram", and with the readout, "cross"
+        (W M').
     """
     assert run.states is not None
     model, parts = runs.restore(run), svd.svd(run.readout)
@@ -206,7 +257,6 @@ def measure_readout(run: runs.Run, data: datasets.Dataset) -> disk.Arrays:
     some = cutoffs.single_and_nested(test)
     read = (seen @ run.readout.T + run.bias).argmax(axis=1)
     return _compact(
-        seed=run.provenance["seed"],
         readout=run.readout,
         bias=run.bias,
         left=parts.U,
@@ -230,10 +280,10 @@ def measure_controls(run: runs.Run, data: datasets.Dataset) -> disk.Arrays:
     """Measure what cutoffs do where nothing was learnt, or along directions that mean nothing.
 
     Returns:
-        Recall under single cutoffs and Shapley values, as in ``measure``, of three controls:
-        "untrained_single", "untrained_shapley": the network before training; "random_": the
-        trained states, read by a random readout of the same size; "rotated_": the trained readout,
-        cut along random orthogonal directions of the class space.
+        Recall under single cutoffs and Shapley values, as in ``measure_readout``: "control_single"
+        and "control_shapley" (control, direction, digit). Of ``CONTROLS``, "rotated" is the trained
+        readout, cut along random orthogonal directions of the class space; "random" the trained
+        states, read by a random readout of the same size; "untrained" the network before training.
     """
     assert run.states is not None
     fresh = runs.untrained(run)
@@ -250,20 +300,16 @@ def measure_controls(run: runs.Run, data: datasets.Dataset) -> disk.Arrays:
         "random": (svd.svd(noise), np.zeros_like(run.bias), run.states),
         "rotated": (rotated, run.bias, run.states),
     }
-    arrays = {}
-    for name, (parts, bias, states) in cases.items():
-        recalls = cutoffs.every_cutoff(parts, bias, states, data.test.labels)
-        arrays[f"{name}_single"] = cutoffs.single_and_nested(recalls).single
-        arrays[f"{name}_shapley"] = cutoffs.shapley(recalls)
-    return _compact(**arrays)
+    recalls = [cutoffs.every_cutoff(*cases[name], data.test.labels) for name in CONTROLS]
+    return _compact(
+        control_single=[cutoffs.single_and_nested(one).single for one in recalls],
+        control_shapley=[cutoffs.shapley(one) for one in recalls],
+    )
 
 
 def _compact(**arrays: Any) -> disk.Arrays:
-    counts = {"seed", "confusion", "test_hits", "validation_hits"}
-    return {
-        name: np.asarray(value, np.uint16 if name in counts else np.float32)
-        for name, value in arrays.items()
-    }
+    counts = {"confusion", "test_hits", "validation_hits"} & arrays.keys()
+    return disk.single(arrays) | {name: np.asarray(arrays[name], np.uint16) for name in counts}
 
 
 def _is_current(folder: Path, data: datasets.Dataset, recipe: training.Recipe, hidden: int) -> bool:

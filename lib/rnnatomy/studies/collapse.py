@@ -6,7 +6,7 @@ import numpy as np
 
 from rnnatomy.data import datasets
 from rnnatomy.networks import runs
-from rnnatomy.store import checkout
+from rnnatomy.store import checkout, results
 from rnnatomy.studies import classifiers, progress
 
 
@@ -34,6 +34,10 @@ CONDITIONS = (
 LONGEST = max(CONDITIONS, key=lambda condition: condition.epochs)
 
 
+LEFT_OUT = ("readout", "class_means", "test_hits", "validation_hits")
+"""What is as wide as the network, which differs; and counts that no question needs."""
+
+
 def publish(networks: int = 10) -> None:
     """Train classifiers on few images for longer and longer: ``results/collapse``.
 
@@ -48,26 +52,26 @@ def publish(networks: int = 10) -> None:
     few = data._replace(
         train=datasets.Split(*(part[: classifiers.GEOMETRY] for part in data.train))
     )
-    rows, seconds = [], 0.0
+    rows, names, conditions, seconds = [], [], [], 0.0
     for condition in CONDITIONS:
-        print(f"{condition}: {networks} networks, {classifiers.BATCH} at a time", flush=True)
+        progress.print_line(f"{condition}: {networks} networks, {classifiers.BATCH} at a time")
         recipe = classifiers.RECIPES["mnist"]._replace(
             epochs=condition.epochs, weight_decay=condition.weight_decay
         )
         label = f"collapse-{condition.epochs}-{condition.weight_decay}-{condition.hidden}"
         for run in classifiers.trained_runs(label, networks, recipe, condition.hidden, few):
-            given = {name: np.float32(value) for name, value in condition._asdict().items()}
-            rows.append(
-                classifiers.measure_readout(run, few)
-                | classifiers.measure_controls(run, few)
-                | given
-            )
+            row = classifiers.measure_readout(run, few) | classifiers.measure_controls(run, few)
+            rows.append({name: array for name, array in row.items() if name not in LEFT_OUT})
+            names.append(run.name)
+            conditions.append(condition)
             seconds += run.provenance["wall_seconds"] / run.provenance["networks"]
             if condition == LONGEST and run.provenance["seed"] == 0:
                 runs.save_run(checkout.root() / "results" / run.name, run)
             progress.print_progress("measured", len(rows), networks * len(CONDITIONS))
-    # as wide as the network, which differs; and counts that no question of this study needs
-    left_out = {"readout", "class_means", "test_hits", "validation_hits"}
-    arrays = {name: np.stack([row[name] for row in rows]) for name in rows[0].keys() - left_out}
+    arrays = results.stack(rows, classifiers.AXES, "network")
+    coordinates = classifiers.coordinates(arrays, names)
+    for name, values in zip(Condition._fields, zip(*conditions, strict=True), strict=True):
+        coordinates[name] = ("network",), np.asarray(values, np.float32)
+    found = results.dataset(arrays, classifiers.AXES, coordinates)
     facts = {"networks": len(rows), "train_samples": classifiers.GEOMETRY}
-    classifiers.publish_rows("collapse", arrays, data, seconds, facts)
+    classifiers.publish_classifiers("collapse", found, data, seconds, facts)

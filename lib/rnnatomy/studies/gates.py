@@ -6,11 +6,12 @@ it is reported.
 
 import time
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+import xarray as xr
 from flax import nnx
 from jaxtyping import Array, Float, Int
 from threadpoolctl import threadpool_limits
@@ -18,15 +19,24 @@ from threadpoolctl import threadpool_limits
 from rnnatomy.analysis import controls, gates, pod, ranks, separability
 from rnnatomy.data import datasets
 from rnnatomy.networks import access, models, runs, training
-from rnnatomy.store import checkout, disk, origin, results
+from rnnatomy.store import checkout, disk, results
+from rnnatomy.studies import progress
 
 OTHERS = ("hundred-0", "hundred-1", "collapse-60-0.01-128-0")
 """Further networks, of which only spectra and the cutoffs of all matrices together are measured."""
 
 
-KINDS = ("trained", "initial", "change", "learnt", "shuffled")
-"""Whose spectra are published: a matrix before and after training, their difference, what training
-has added to the multiple of the initial matrix that is left, and the trained entries shuffled."""
+KINDS = ("trained", "untrained", "change", "learnt", "shuffled")
+"""Whose spectra are published: a matrix after and before training, their difference, what training
+has added to the multiple of the untrained matrix that is left, and the trained entries shuffled."""
+
+
+STATES = ("untrained", "trained")
+"""Networks whose gates and trajectories are followed."""
+
+
+WAYS = ("same energy", "in turn")
+"""Ways to the smallest ranks: the same energy in all matrices, and lowered from there in turn."""
 
 
 RANKS = {"input": (0, 1, 2, 4, 7, 14, 20), "recurrent": (0, 2, 4, 8, 16, 32, 64)}
@@ -47,7 +57,8 @@ ALLOWED = 0.01
 PERCENTILES = (10, 50, 90)
 
 
-HELD = (0.9, 0.95, 0.99)
+FRACTIONS = (0.9, 0.95, 0.99)
+"""Fractions of energy whose numbers of modes are counted."""
 
 
 FEW_MODES = 3
@@ -65,8 +76,39 @@ SHOWN = 20
 """So many test images of each digit are published, for the page to compute with: the first."""
 
 
-CALL = 8
+CUTOFFS_AT_ONCE = 8
 """So many cutoffs are measured in one call."""
+
+
+_RECALL = ("test", "validation", "control")
+
+AXES = {
+    "input_spectra": ("network", "kind", "gate", "input_direction"),
+    "recurrent_spectra": ("network", "kind", "gate", "recurrent_direction"),
+    "kept": ("network", "matrix"),
+    **{f"full_{part}": ("network", "digit") for part in ("test", "validation")},
+    "energy_ranks": ("network", "energy", "matrix"),
+    **{f"energy_{part}": ("network", "energy", "digit") for part in _RECALL},
+    "share_ranks": ("network", "share", "matrix"),
+    **{f"share_{part}": ("network", "share", "digit") for part in _RECALL[:2]},
+    **{f"single_{part}": ("whole", "matrix", "cut", "digit") for part in _RECALL},
+    "smallest_ranks": ("whole", "way", "matrix"),
+    **{f"smallest_{part}": ("whole", "way", "digit") for part in _RECALL[:2]},
+    "energies": ("state", "whole", "mode"),
+    "modes": ("state", "whole", "fraction"),
+    "means": ("state", "whole", "digit", "row", "axis"),
+    "fisher": ("state", "whole", "row"),
+    "read": ("state", "whole", "row"),
+    "lie": ("state", "whole", "direction", "mode"),
+    "read_in_modes": ("state", "whole", "mode"),
+    "forget_rows": ("state", "whole", "percentile", "row", "unit"),
+    "forget": ("state", "whole", "percentile", "unit"),
+    "probe": ("state", "whole", "probed_row"),
+    "image_numbers": ("image",),
+    "images": ("image", "row", "pixel"),
+    "labels": ("image",),
+}
+"""Axes of the published arrays: ``network`` is every network, ``whole`` those measured in all."""
 
 
 def publish(networks: int = 5, report: Callable[[str], None] = print) -> None:
@@ -81,53 +123,49 @@ def publish(networks: int = 5, report: Callable[[str], None] = print) -> None:
     """
     data, started = datasets.mnist(), time.perf_counter()
     whole = runs.published("mnist-")[:networks]
-    names, found = [*whole, *OTHERS], []
-    for number, name in enumerate(names, start=1):
-        found.append(_kept(name, name in whole, data))
-        minutes = (time.perf_counter() - started) / 60
+    names, measured = [*whole, *OTHERS], []
+    for done, name in enumerate(names, start=1):
+        measured.append(_part(name, name in whole, data))
         # the others take about a quarter of the time each
-        left = minutes / number * (len(names) - number)
-        report(f"{name}: done, {number} of {len(names)}; at most {left:.0f} min left")
-    arrays = {}
-    for key in dict.fromkeys(key for made in found for key in made.arrays):
-        arrays[key] = np.stack([made.arrays[key] for made in found if key in made.arrays])
-    facts = _facts(data) | {
-        "runs": names,
-        "wall_seconds": round(sum(made.provenance["wall_seconds"] for made in found), 1),
-    }
-    provenance = origin.provenance(origin.command_line(), **facts)
+        left = progress.seconds_left(started, done, len(names)) / 60
+        report(f"{name}: done, {done} of {len(names)}; at most {left:.0f} min left")
+    rows = [results.arrays(part.data) for part in measured]
+    arrays = results.stack(rows, AXES, "network") | results.stack(rows, AXES, "whole")
     arrays |= example_images(data.test)
-    results.save_study(
-        checkout.root() / "results" / "gates", results.Study("gates", arrays, provenance)
-    )
+    seconds = round(sum(part.provenance["wall_seconds"] for part in measured), 1)
+    facts = _facts(data) | {"runs": names, "wall_seconds": seconds}
+    found = results.dataset(arrays, AXES, _coordinates(arrays, names, whole))
+    results.publish("gates", found, facts)
 
 
 def spectra(
-    trained: gates.Matrices, initial: gates.Matrices, rng: np.random.Generator
+    trained: gates.Matrices, untrained: gates.Matrices, rng: np.random.Generator
 ) -> disk.Arrays:
     """Decompose the matrices before and after training, and what has changed.
 
     Args:
         trained: matrices of a cell.
-        initial: the same before training.
+        untrained: the same before training.
         rng: source of ten shuffles.
 
     Returns:
-        "input_spectra" and "recurrent_spectra" (kind, gate, mode), with the kinds of ``KINDS``;
-        "kept" (matrix), see ``gates.learnt``.
+        "input_spectra" and "recurrent_spectra" (kind, gate, direction), with the kinds of
+        ``KINDS``; "kept" (matrix), see ``ranks.learnt``.
     """
     rows, kept = [], []
     for name in gates.MATRICES:
-        after, before = trained[name], initial[name]
+        after, before = trained[name], untrained[name]
         rest = ranks.learnt(after, before)
         each = (after, before, after - before, rest.rest)
         row = [part.s for part in ranks.decompose(dict(zip(KINDS, each, strict=False))).values()]
-        rows.append(np.stack([*row, controls.shuffled_spectrum(rng, after, 10)]))
+        # shuffled column by column, in the order in which the kernels hold the entries
+        columns = np.ascontiguousarray(after.T)
+        rows.append(np.stack([*row, controls.shuffled_spectrum(rng, columns, 10)]))
         kept.append(rest.kept)
     count = len(gates.GATES)
     found = {"input_spectra": np.stack(rows[:count], 1)}
     found["recurrent_spectra"] = np.stack(rows[count:], 1)
-    return _single({**found, "kept": kept})
+    return disk.single({**found, "kept": kept})
 
 
 def recalls(
@@ -146,10 +184,10 @@ def recalls(
     graph, parameters = nnx.split(model)
     images, labels = jnp.asarray(part.images), jnp.asarray(part.labels)
     rows: list[np.ndarray] = []
-    for start in range(0, len(cells), CALL):
-        some = list(cells[start : start + CALL])
+    for start in range(0, len(cells), CUTOFFS_AT_ONCE):
+        some = list(cells[start : start + CUTOFFS_AT_ONCE])
         # the last ones of many are filled up, so that everything is compiled once
-        full = some + some[:1] * (min(CALL, len(cells)) - len(some))
+        full = some + some[:1] * (min(CUTOFFS_AT_ONCE, len(cells)) - len(some))
         stacked = {name: np.stack([c[name] for c in full]).astype(np.float32) for name in full[0]}
         rows.extend(np.asarray(_hits(graph)(stacked, parameters, images, labels))[: len(some)])
     return np.array(rows) / np.bincount(part.labels)
@@ -159,7 +197,7 @@ def accuracy(
     recall: Float[np.ndarray, "*cutoffs class"], labels: Int[np.ndarray, " sample"]
 ) -> Float[np.ndarray, "*cutoffs"]:
     """Return the fraction of samples that are read rightly, from the recall of each class."""
-    return recall @ np.bincount(labels) / len(labels)
+    return np.asarray(recall @ np.bincount(labels) / len(labels))
 
 
 def single_cutoffs(
@@ -171,24 +209,24 @@ def single_cutoffs(
     """Cut each matrix by itself to the ranks of ``RANKS``.
 
     Returns:
-        Recall of each class (matrix, rank, class): "each_test", "each_validation", and
-        "each_control", on the test part, with as much energy lost in random directions, drawn once,
-        see ``gates.remove_random``.
+        Recall of each class (matrix, cut, digit): "single_test", "single_validation", and
+        "single_control", on the test part, with as much energy lost in random directions, drawn
+        once, see ``controls.remove_random``.
     """
     parts = ranks.decompose(trained)
     kept = [(name, rank) for name in gates.MATRICES for rank in RANKS[name.split()[0]]]
     cuts = [ranks.low_rank(parts, {name: rank}) for name, rank in kept]
     random = [
-        {**trained, name: _randomly(rng, trained[name], cut[name])}
+        {**trained, name: _random_cut(rng, trained[name], cut[name])}
         for (name, _), cut in zip(kept, cuts, strict=True)
     ]
     found = {
-        "each_test": recalls(model, data.test, cuts),
-        "each_validation": recalls(model, data.validation, cuts),
-        "each_control": recalls(model, data.test, random),
+        "single_test": recalls(model, data.test, cuts),
+        "single_validation": recalls(model, data.validation, cuts),
+        "single_control": recalls(model, data.test, random),
     }
     count = len(gates.MATRICES)
-    return _single({k: array.reshape(count, -1, array.shape[1]) for k, array in found.items()})
+    return disk.single({k: array.reshape(count, -1, array.shape[1]) for k, array in found.items()})
 
 
 def joint_cutoffs(
@@ -200,9 +238,10 @@ def joint_cutoffs(
     """Cut all matrices to the fractions of energy in ``ENERGIES``, and of rank in ``SHARES``.
 
     Returns:
-        For each of both, "energy_" and "share_": "ranks" (cutoff, matrix), and recall of each class
-        on "test" and "validation" (cutoff, class); "energy_control" (cutoff, class) as in
-        ``each``. And "full_test" and "full_validation" (class), with nothing cut.
+        "energy_ranks" (energy, matrix) and "share_ranks" (share, matrix); recall of each class on
+        both parts, "energy_test", "energy_validation" (energy, digit), "share_test" and
+        "share_validation" (share, digit); "energy_control" (energy, digit) as in
+        ``single_cutoffs``. And "full_test" and "full_validation" (digit), with nothing cut.
     """
     parts = ranks.decompose(trained)
     ways = {
@@ -216,8 +255,8 @@ def joint_cutoffs(
         found[f"{way}_ranks"] = np.array([list(rank.values()) for rank in kept])
         found |= {f"{way}_{name}": recalls(model, part, cuts) for name, part in measured.items()}
         if way == "energy":
-            found["energy_control"] = recalls(model, data.test, _controls(rng, trained, cuts))
-    return _single(found)
+            found["energy_control"] = recalls(model, data.test, _random_cuts(rng, trained, cuts))
+    return disk.single(found)
 
 
 def summary(run: runs.Run, data: datasets.Dataset) -> disk.Arrays:
@@ -225,9 +264,9 @@ def summary(run: runs.Run, data: datasets.Dataset) -> disk.Arrays:
 
     Returns:
         "effective" and "stable" (kind, matrix), ranks of the spectra of ``spectra``, and "kept";
-        "energy_ranks" (cutoff), directions in all at the fractions of ``ENERGIES``; recall of each
-        class on the first ``FOLLOWED`` test images: "full" (class), "energy_test" and
-        "energy_control" (cutoff, class), as of ``together``.
+        "energy_ranks" (energy), directions in all at the fractions of ``ENERGIES``; recall of each
+        class on the first ``FOLLOWED`` test images: "full" (digit), "energy_test" and
+        "energy_control" (energy, digit), as of ``joint_cutoffs``.
     """
     rng = np.random.default_rng(run.provenance["seed"])
     model = runs.restore(run)
@@ -238,8 +277,8 @@ def summary(run: runs.Run, data: datasets.Dataset) -> disk.Arrays:
     kept = [ranks.same_energy(parts, fraction) for fraction in ENERGIES]
     cuts = [ranks.low_rank(parts, rank) for rank in kept]
     few = datasets.Split(*(array[:FOLLOWED] for array in data.test))
-    recall = recalls(model, few, [trained, *cuts, *_controls(rng, trained, cuts)])
-    return _single(
+    recall = recalls(model, few, [trained, *cuts, *_random_cuts(rng, trained, cuts)])
+    return disk.single(
         {
             "effective": _over_matrices(ranks.effective_rank, by_side),
             "stable": _over_matrices(ranks.stable_rank, by_side),
@@ -259,8 +298,8 @@ def smallest_ranks(
 
     Returns:
         "smallest_ranks" (way, matrix), first with the same energy in all matrices, see
-        ``gates.least_energy``, then lowered from there in turn, see ``gates.shrink``; and
-        "smallest_test", "smallest_validation" (way, class), the recall of each class.
+        ``ranks.least_energy``, then lowered from there in turn, see ``ranks.shrink``; and
+        "smallest_test", "smallest_validation" (way, digit), the recall of each class.
     """
     parts = ranks.decompose(trained)
 
@@ -272,7 +311,7 @@ def smallest_ranks(
     first = ranks.least_energy(parts, measure, floor)
     ways = [first, ranks.shrink(first, measure, floor)]
     cuts = [ranks.low_rank(parts, kept) for kept in ways]
-    return _single(
+    return disk.single(
         {
             "smallest_ranks": [[kept[name] for name in gates.MATRICES] for kept in ways],
             "smallest_test": recalls(model, data.test, cuts),
@@ -286,13 +325,13 @@ def forgetting(model: models.Classifier, part: datasets.Split) -> disk.Arrays:
 
     Returns:
         Percentiles of its activation over images, see ``PERCENTILES``: "forget_rows" (percentile,
-        time, hidden) for each row, and "forget" (percentile, hidden) over all rows.
+        row, unit) for each row, and "forget" (percentile, unit) over all rows.
         ``gates.time_constants`` turns them into those of the time constant.
     """
     states = access.hidden_states(model, part.images)
     bias = access.flatten(model)["cell.dense_h.bias"]
     forget = gates.activations(access.matrices(model), bias, part.images, states)["f"]
-    return _single(
+    return disk.single(
         {
             "forget_rows": np.percentile(forget, PERCENTILES, axis=0),
             "forget": np.percentile(forget, PERCENTILES, axis=(0, 1)),
@@ -313,22 +352,22 @@ def measure_paths(
         states: its hidden states.
 
     Returns:
-        "energies" (mode); "modes", for the energies of ``HELD``; "means" (class, time, mode), mean
-        trajectories in three modes; "fisher" (time), ratio of the states after each row, 0 while
-        they are all the same;
-        "read" (time), accuracy of the readout there; "lie" (direction, mode), squared cosines of
-        the readout's right singular vectors with the modes; "read_in_modes" (mode), accuracy of the
-        readout when the last state is projected on the first modes.
+        "energies" (mode); "modes" (fraction), for the energies of ``FRACTIONS``; "means" (digit,
+        row, axis), mean trajectories in three modes; "fisher" (row), ratio of the states after each
+        row, 0 while they are all the same; "read" (row), accuracy of the readout there; "lie"
+        (direction, mode), squared cosines of the readout's right singular vectors with the modes;
+        "read_in_modes" (mode), accuracy of the readout when the last state is projected on the
+        first modes.
     """
     basis = pod.pod(states, centred=True)
-    labels, few = part.labels, basis._replace(modes=basis.modes[:FEW_MODES])
+    labels, few = part.labels, _first_modes(basis, FEW_MODES)
     path = pod.project(few, states)
     Vt = np.linalg.svd(readout.W.astype(np.float64), full_matrices=False)[2]
     logits = states @ readout.W.T + readout.b
-    return _single(
+    return disk.single(
         {
             "energies": pod.energies(basis),
-            "modes": [pod.modes_for(basis, fraction) for fraction in HELD],
+            "modes": [pod.modes_for(basis, fraction) for fraction in FRACTIONS],
             "means": [path[labels == digit].mean(axis=0) for digit in np.unique(labels)],
             "fisher": [_fisher(row, labels) for row in states.swapaxes(0, 1)],
             "read": np.mean(logits.argmax(axis=2) == labels[:, None], axis=0),
@@ -341,7 +380,7 @@ def measure_paths(
 def probes(
     states: Float[np.ndarray, "sample time hidden"], labels: Int[np.ndarray, " sample"]
 ) -> Float[np.ndarray, " row"]:
-    """Measure how well linear probes tell the classes after some rows, see ``clusters.probe``.
+    """Measure how well linear probes tell the classes after some rows, see ``separability.probe``.
 
     Returns:
         Fractions (0..1), by two-fold cross-validation, after one row in ``PROBED``; the last row is
@@ -374,7 +413,7 @@ def example_images(part: datasets.Split) -> disk.Arrays:
 def _hits(graph: Any) -> Callable[..., Array]:
     """Compile the count of samples of each class that are read as it."""
 
-    def hits(matrices: gates.Matrices, parameters: Any, images: Array, labels: Array) -> Array:
+    def hits(matrices: dict[str, Array], parameters: Any, images: Array, labels: Array) -> Array:
         model = access.with_matrices(nnx.merge(graph, parameters), matrices)
         logits = training.predict(model, images)
         right = (logits.argmax(axis=1) == labels).astype(jnp.float32)
@@ -383,23 +422,28 @@ def _hits(graph: Any) -> Callable[..., Array]:
     return training.side_by_side(hits)
 
 
-def _randomly(rng: np.random.Generator, matrix: np.ndarray, cut: np.ndarray) -> np.ndarray:
+def _random_cut(rng: np.random.Generator, matrix: np.ndarray, cut: np.ndarray) -> np.ndarray:
     """Take as much energy from a matrix as a cutoff does, in random directions."""
     left = np.square(cut).sum() / np.square(matrix.astype(np.float64)).sum()
     return controls.remove_random(rng, matrix, float(np.clip(1 - left, 0, 1)))
 
 
-def _controls(
+def _random_cuts(
     rng: np.random.Generator, trained: gates.Matrices, cuts: Sequence[gates.Matrices]
 ) -> list[gates.Matrices]:
-    return [{name: _randomly(rng, trained[name], cut[name]) for name in cut} for cut in cuts]
+    return [{name: _random_cut(rng, trained[name], cut[name]) for name in cut} for cut in cuts]
 
 
 def _over_matrices(
     measure: Callable[[np.ndarray], float], by_side: list[np.ndarray]
 ) -> Float[np.ndarray, "kind matrix"]:
-    """Measure each spectrum of both sides (kind, gate, mode)."""
+    """Measure each spectrum of both sides (kind, gate, direction)."""
     return np.concatenate([np.apply_along_axis(measure, -1, side) for side in by_side], axis=1)
+
+
+def _first_modes(basis: pod.POD, count: int) -> pod.POD:
+    modes, singular_values = basis.modes[:count], basis.singular_values[:count]
+    return basis._replace(modes=modes, singular_values=singular_values)
 
 
 def _fisher(row: np.ndarray, labels: np.ndarray) -> float:
@@ -415,40 +459,59 @@ def _read_in_modes(
     return np.mean(logits.argmax(axis=2) == labels[:, None], axis=0)
 
 
-def _kept(name: str, whole: bool, data: datasets.Dataset) -> results.Study:
+def _part(name: str, whole: bool, data: datasets.Dataset) -> results.Study:
+    """Give what is measured of one network, from ``build/gates`` if it is there."""
     folder = checkout.root() / "build" / "gates" / name
-    wanted = _facts(data) | {"whole": whole}
-    try:
-        made = results.load_study(str(folder))
-        if wanted.items() <= made.provenance.items():
-            return made
-    except disk.StoreError:
-        pass
-    started = time.perf_counter()
-    arrays = _measured(runs.load_run(name), whole, data)
-    facts = {"wall_seconds": time.perf_counter() - started, **wanted}
-    made = results.Study(name, arrays, origin.provenance(origin.command_line(), **facts))
-    results.save_study(folder, made)
-    return made
+    facts = _facts(data) | {"whole": whole}
+    return progress.part(folder, facts, partial(_measure, name, whole, data))
 
 
-def _measured(run: runs.Run, whole: bool, data: datasets.Dataset) -> disk.Arrays:
+def _measure(name: str, whole: bool, data: datasets.Dataset) -> xr.Dataset:
+    run = runs.load_run(name)
     rng = np.random.default_rng(run.provenance["seed"])
-    model, fresh = runs.restore(run), runs.untrained(run)
-    trained = access.matrices(model)
-    found = spectra(trained, access.matrices(fresh), rng)
-    found |= joint_cutoffs(model, trained, data, rng)
-    if not whole:
-        return found
-    found |= single_cutoffs(model, trained, data, rng) | smallest_ranks(model, trained, data)
-    few = datasets.Split(*(array[:FOLLOWED] for array in data.test))
-    for prefix, network in {"": model, "untrained_": fresh}.items():
-        states = access.hidden_states(network, data.test.images)
-        path = measure_paths(access.readout(network), data.test, states)
-        path |= forgetting(network, few)
-        path |= _single({"probe": probes(states[:FOLLOWED], few.labels)})
-        found |= {f"{prefix}{name}": array for name, array in path.items()}
-    return found
+    networks = {"untrained": runs.untrained(run), "trained": runs.restore(run)}
+    untrained, trained = (access.matrices(network) for network in networks.values())
+    arrays = spectra(trained, untrained, rng)
+    arrays |= joint_cutoffs(networks["trained"], trained, data, rng)
+    axes = results.without(AXES, "network", "whole")
+    if whole:
+        arrays |= single_cutoffs(networks["trained"], trained, data, rng)
+        arrays |= smallest_ranks(networks["trained"], trained, data)
+        rows = [_measure_states(networks[state], data.test) for state in STATES]
+        arrays |= results.stack(rows, axes, "state")
+    return results.dataset(arrays, axes)
+
+
+def _measure_states(network: models.Classifier, part: datasets.Split) -> disk.Arrays:
+    """Measure trajectories, forget gates and probes of a network before or after training."""
+    few = datasets.Split(*(array[:FOLLOWED] for array in part))
+    states = access.hidden_states(network, part.images)
+    arrays = measure_paths(access.readout(network), part, states) | forgetting(network, few)
+    return arrays | disk.single({"probe": probes(states[:FOLLOWED], few.labels)})
+
+
+def _coordinates(arrays: disk.Arrays, names: list[str], whole: list[str]) -> dict[str, Any]:
+    rows, modes = arrays["fisher"].shape[-1], arrays["energies"].shape[-1]
+    directions, digits = arrays["lie"].shape[-2], arrays["full_test"].shape[-1]
+    return {
+        "network": names,
+        "whole": whole,
+        "matrix": list(gates.MATRICES),
+        "gate": list(gates.GATES),
+        "kind": KINDS,
+        "state": STATES,
+        "energy": ENERGIES,
+        "share": SHARES,
+        "rank": (("matrix", "cut"), [RANKS[name.split()[0]] for name in gates.MATRICES]),
+        "way": WAYS,
+        "digit": np.arange(digits),
+        "row": np.arange(1, 1 + rows),
+        "probed_row": np.arange(rows, 0, -PROBED)[::-1],
+        "percentile": PERCENTILES,
+        "fraction": FRACTIONS,
+        "mode": np.arange(1, 1 + modes),
+        "direction": np.arange(1, 1 + directions),
+    }
 
 
 def _facts(data: datasets.Dataset) -> dict[str, Any]:
@@ -463,7 +526,3 @@ def _facts(data: datasets.Dataset) -> dict[str, Any]:
         "followed": FOLLOWED,
         "shown": SHOWN,
     }
-
-
-def _single(arrays: dict[str, Any]) -> disk.Arrays:
-    return {name: np.asarray(array, np.float32) for name, array in arrays.items()}

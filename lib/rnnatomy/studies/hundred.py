@@ -1,11 +1,9 @@
 """A hundred MNIST classifiers: what every cutoff of their readouts leaves."""
 
-import numpy as np
-
 from rnnatomy.analysis import collapse
 from rnnatomy.data import datasets
 from rnnatomy.networks import runs
-from rnnatomy.store import checkout
+from rnnatomy.store import checkout, results
 from rnnatomy.studies import classifiers, progress
 
 WHOLE = 2
@@ -21,21 +19,24 @@ def publish(networks: int = 100) -> None:
         networks: how many, with seeds 0, 1, 2 and so on.
     """
     data, recipe = datasets.mnist(), classifiers.RECIPES["hundred"]
-    print(
-        f"MNIST from {data.source}; {networks} networks, {classifiers.BATCH} at a time", flush=True
+    progress.print_line(
+        f"MNIST from {data.source}; {networks} networks, {classifiers.BATCH} at a time"
     )
-    rows, seconds = [], 0.0
+    rows, names, seconds = [], [], 0.0
     for run in classifiers.trained_runs("hundred", networks, recipe, classifiers.HIDDEN, data):
         rows.append(
             classifiers.measure_readout(run, data) | classifiers.measure_controls(run, data)
         )
+        names.append(run.name)
         seconds += run.provenance["wall_seconds"] / run.provenance["networks"]
         if len(rows) <= WHOLE:
             runs.save_run(checkout.root() / "results" / run.name, run)
         progress.print_progress("measured", len(rows), networks)
-    arrays = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    arrays = results.stack(rows, classifiers.AXES, "network")
     pixels = data.train.images.reshape(len(data.train.images), -1)
     arrays["pixel_means"] = collapse.class_means(pixels, data.train.labels)
+    coordinates = classifiers.coordinates(arrays, names)
+    found = results.dataset(arrays, classifiers.AXES, coordinates)
     facts = {"hidden": classifiers.HIDDEN, "recipe": recipe._asdict(), "networks": networks}
-    classifiers.publish_rows("hundred", arrays, data, seconds, facts)
+    classifiers.publish_classifiers("hundred", found, data, seconds, facts)
     classifiers.print_accuracy(arrays["test_accuracy"])

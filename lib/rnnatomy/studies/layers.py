@@ -2,9 +2,22 @@
 
 import numpy as np
 
+from rnnatomy.analysis import gates
 from rnnatomy.data import datasets
+from rnnatomy.store import results
 from rnnatomy.studies import classifiers, progress
 from rnnatomy.studies import gates as gate_study
+
+AXES = {
+    "effective": ("network", "kind", "matrix"),
+    "stable": ("network", "kind", "matrix"),
+    "kept": ("network", "matrix"),
+    "energy_ranks": ("network", "energy"),
+    "full": ("network", "digit"),
+    "energy_test": ("network", "energy", "digit"),
+    "energy_control": ("network", "energy", "digit"),
+}
+"""Axes of the published arrays, see ``gates.summary``."""
 
 
 def publish(networks: int = 100) -> None:
@@ -16,12 +29,21 @@ def publish(networks: int = 100) -> None:
         networks: how many, with seeds 0, 1, 2 and so on.
     """
     data, recipe = datasets.mnist(), classifiers.RECIPES["hundred"]
-    rows, seconds = [], 0.0
+    rows, names, seconds = [], [], 0.0
     for run in classifiers.trained_runs("hundred", networks, recipe, classifiers.HIDDEN, data):
         rows.append(gate_study.summary(run, data))
+        names.append(run.name)
         seconds += run.provenance["wall_seconds"] / run.provenance["networks"]
         progress.print_progress("measured", len(rows), networks)
-    arrays = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    arrays = results.stack(rows, AXES, "network")
+    coordinates = {
+        "network": names,
+        "kind": gate_study.KINDS,
+        "matrix": list(gates.MATRICES),
+        "energy": gate_study.ENERGIES,
+        "digit": np.arange(arrays["full"].shape[1]),
+    }
+    found = results.dataset(arrays, AXES, coordinates)
     facts = {"hidden": classifiers.HIDDEN, "recipe": recipe._asdict(), "networks": networks}
     facts |= {"energies": list(gate_study.ENERGIES), "followed": gate_study.FOLLOWED}
-    classifiers.publish_rows("layers", arrays, data, seconds, facts)
+    classifiers.publish_classifiers("layers", found, data, seconds, facts)

@@ -13,9 +13,9 @@ def publish(
     """Train, measure and publish the large autoencoders of digits: ``results/likelihood``.
 
     Args:
-        networks: as of ``study``.
-        report: as of ``study``.
-        workers: as of ``study``.
+        networks: as of ``autoencoder.publish``.
+        report: as of ``autoencoder.publish``.
+        workers: as of ``autoencoder.publish``.
     """
     autoencoder.publish_groups(
         "likelihood", list(autoencoder.LARGE_GROUPS), networks, report, workers

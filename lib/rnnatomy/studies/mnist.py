@@ -2,13 +2,13 @@
 
 from rnnatomy.data import datasets
 from rnnatomy.store import checkout
-from rnnatomy.studies import classifiers
+from rnnatomy.studies import classifiers, progress
 
 
 def publish(networks: int = 5) -> None:
     """Train and publish the MNIST classifiers: ``results/mnist-<seed>``."""
     data = datasets.mnist()
-    print(f"MNIST from {data.source}; {networks} networks, to results/", flush=True)
+    progress.print_line(f"MNIST from {data.source}; {networks} networks, to results/")
     results = checkout.root() / "results"
     saved = classifiers.train_classifiers(
         data, range(networks), classifiers.RECIPES["mnist"], results, "mnist"

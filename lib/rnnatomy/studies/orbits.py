@@ -2,16 +2,19 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Int
+import xarray as xr
+from jaxtyping import Float, Int
 
 from rnnatomy.analysis import clusters, dynamics, pod, points
 from rnnatomy.data import orbits
 from rnnatomy.networks import predictors, training
-from rnnatomy.store import checkout, disk, origin, results
+from rnnatomy.store import checkout, disk, results
+from rnnatomy.studies import progress
 
 FRAMES_IN, FRAMES_OUT = 25, 50
 """Half a slow turn is read, a whole one is predicted."""
@@ -38,7 +41,12 @@ CONTROL_SIZE = 64
 """Number of units of the networks that are trained on shuffled futures."""
 
 
-KINDS = ("trained", "shuffled", "untrained")
+STATES = ("trained", "shuffled", "untrained")
+"""Networks of the study: trained, trained on futures of other sequences, and not trained."""
+
+
+FRACTIONS = (0.95, 0.99)
+"""Fractions of energy whose numbers of modes are counted."""
 
 
 PUSHES = (0.01, 0.1, 0.3, 1.0)
@@ -49,7 +57,41 @@ PUSHED_AT, PUSH_FRAMES = 20, 100
 
 
 SCORES = ("silhouette", "kmeans", "kmeans_ari", "ward", "ward_ari")
-"""Scores of each view, in the order of the last axis of the published arrays."""
+"""Scores of each view, see ``clusters.score_views``."""
+
+
+AXES = {
+    "test_loss": ("network",),
+    "modes": ("network", "fraction"),
+    "scores": ("network", "view", "score"),
+    "own": ("network", "frame"),
+    "other": ("network", "frame"),
+    "same_time": ("network", "push", "frame_after"),
+    "nearest": ("network", "push", "frame_after"),
+    "along_validation": ("training", "epoch"),
+    "along_test": ("training", "epoch"),
+    "along_scores": ("training", "epoch", "view", "score"),
+}
+"""Axes of the published arrays: ``training`` is every network with state "trained"."""
+
+
+class Batch(NamedTuple):
+    """Networks of the study that differ in their seed alone.
+
+    Attributes:
+        task: name of the task, "two" or "four".
+        hidden: number of units.
+        state: one of ``STATES``.
+    """
+
+    task: str
+    hidden: int
+    state: str
+
+    @property
+    def name(self) -> str:
+        """Its name, such as "two-8-trained"."""
+        return "-".join(map(str, self))
 
 
 class Task(NamedTuple):
@@ -92,99 +134,95 @@ def publish(networks: int = 8, report: Callable[[str], None] = print) -> None:
         networks: how many of each task, size and kind, with seeds 0, 1, 2 and so on.
         report: called with a line when a batch is done.
     """
-    batches = [(name, hidden, "trained") for name in TASKS for hidden in SIZES]
-    batches += [(name, hidden, "untrained") for name in TASKS for hidden in SIZES]
-    batches += [(name, CONTROL_SIZE, "shuffled") for name in TASKS]
-    started, found = time.perf_counter(), []
-    for number, batch in enumerate(batches):
-        found.append(_kept(*batch, networks))
-        minutes = (time.perf_counter() - started) / 60
-        left = minutes / (number + 1) * (len(batches) - number - 1)
+    batches = [Batch(name, hidden, "trained") for name in TASKS for hidden in SIZES]
+    batches += [Batch(name, hidden, "untrained") for name in TASKS for hidden in SIZES]
+    batches += [Batch(name, CONTROL_SIZE, "shuffled") for name in TASKS]
+    started, measured = time.perf_counter(), []
+    for done, batch in enumerate(batches, start=1):
+        measured.append(_part(batch, networks))
+        left = progress.seconds_left(started, done, len(batches)) / 60
         report(f"{' '.join(map(str, batch))}: done; about {left:.0f} min left")
-    seconds = sum(batch.provenance["wall_seconds"] for batch in found)
-    arrays = {}
-    for name in dict.fromkeys(name for batch in found for name in batch.arrays):
-        arrays[name] = np.concatenate([b.arrays[name] for b in found if name in b.arrays])
-    facts = _facts(networks) | {"networks": len(arrays["seed"]), "seeds": networks}
-    provenance = origin.provenance(origin.command_line(), wall_seconds=round(seconds, 1), **facts)
-    results.save_study(
-        checkout.root() / "results" / "orbits", results.Study("orbits", arrays, provenance)
+    found = results.dataset(
+        _concatenate([part.data for part in measured]), AXES, _coordinates(batches, networks)
     )
+    seconds = round(sum(part.provenance["wall_seconds"] for part in measured), 1)
+    facts = {"wall_seconds": seconds, **_facts(networks)}
+    facts |= {"networks": found.sizes["network"], "seeds": networks}
+    results.publish("orbits", found, facts)
 
 
 def measure_predictor(model: Any, test: orbits.Orbits, rng: np.random.Generator) -> disk.Arrays:
     """Measure one predictor on sequences that it has not seen.
 
     Returns:
-        By name: "test_loss"; "modes", for 95% and 99% of the energy; "views" (view, score), see
-        ``predictors.VIEWS`` and ``SCORES``; "own" and "other" (time), mean distance of encoder
-        and decoder states from the orbits of their class and of others; "same_time" and "nearest"
-        (push, time), median over samples, see ``predictors.push``.
+        By name: "test_loss"; "modes" (fraction), for the energies of ``FRACTIONS``; "scores" (view,
+        score), see ``points.VIEWS`` and ``SCORES``; "own" and "other" (frame), mean distance of
+        encoder and decoder states from the orbits of their class and of others; "same_time" and
+        "nearest" (push, frame_after), median over samples, see ``dynamics.push``.
     """
     went = predictors.trajectory(model, test.inputs, test.targets.shape[1])
     near = dynamics.approach(went.encoder, went.decoder, test.labels)
     onward = predictors.onward(model, PUSH_FRAMES)
-    pushed = [dynamics.push(onward, went, PUSHED_AT, size, rng) for size in PUSHES]
-    return _single(
-        test_loss=np.square(went.outputs - test.targets).mean(),
-        modes=pod.mode_counts(went),
-        views=scores(went.decoder[:, :: predictors.SKIP], test.labels, rng),
-        own=near.own.mean(axis=0),
-        other=near.other.mean(axis=0),
-        same_time=[np.median(push.same_time, axis=0) for push in pushed],
-        nearest=[np.median(push.nearest, axis=0) for push in pushed],
+    pushed = [
+        dynamics.push(onward, went.decoder, went.outputs, PUSHED_AT, size, rng) for size in PUSHES
+    ]
+    return disk.single(
+        {
+            "test_loss": np.square(went.outputs - test.targets).mean(),
+            "modes": pod.mode_counts(went.encoder, went.decoder, FRACTIONS),
+            "scores": scores(went.decoder[:, :: predictors.SKIP], test.labels, rng),
+            "own": near.own.mean(axis=0),
+            "other": near.other.mean(axis=0),
+            "same_time": [np.median(push.same_time, axis=0) for push in pushed],
+            "nearest": [np.median(push.nearest, axis=0) for push in pushed],
+        }
     )
 
 
-def scores(states: Any, labels: Int[np.ndarray, " sample"], rng: np.random.Generator) -> np.ndarray:
-    """Score the clusters of decoder states: one row per view, one column per score."""
+def scores(
+    states: Any, labels: Int[np.ndarray, " sample"], rng: np.random.Generator
+) -> Float[np.ndarray, "view score"]:
+    """Score the clusters of decoder states, see ``points.VIEWS`` and ``SCORES``."""
     found = clusters.score_views(np.asarray(states), labels, rng)
     return np.array([[found[view][name] for name in SCORES] for view in points.VIEWS])
 
 
-def _kept(name: str, hidden: int, kind: str, networks: int) -> results.Study:
-    folder = checkout.root() / "build" / "orbits" / f"{name}-{hidden}-{kind}"
-    wanted = _facts(networks)
-    try:
-        made = results.load_study(str(folder))
-        if wanted.items() <= made.provenance.items():
-            return made
-    except disk.StoreError:
-        pass
-    started = time.perf_counter()
-    arrays = _batch(name, hidden, kind, networks)
-    facts = {"wall_seconds": time.perf_counter() - started, **wanted}
-    made = results.Study(folder.name, arrays, origin.provenance(origin.command_line(), **facts))
-    results.save_study(folder, made)
-    return made
+def _part(batch: Batch, networks: int) -> results.Study:
+    """Give what is measured of a batch, from ``build/orbits`` if it is there."""
+    folder = checkout.root() / "build" / "orbits" / batch.name
+    return progress.part(folder, _facts(networks), partial(_measure, batch, networks))
 
 
-def _batch(name: str, hidden: int, kind: str, networks: int) -> disk.Arrays:
-    data, seeds = task(np.random.default_rng(0), name), range(networks)
-    create = predictors.seq2seq(2, hidden)
-    history, members = {}, []
-    if kind == "untrained":
-        members = [create(jax.random.key(seed)) for seed in seeds]
-    else:
-        train = data.train
-        if kind == "shuffled":
-            train = orbits.shuffled_futures(np.random.default_rng(1), train)
-        followed = {"validation": examples(data.validation), "test": examples(data.test)}
-        fitted = predictors.fit(examples(train), create, RECIPE, seeds, followed)
+def _measure(batch: Batch, networks: int) -> xr.Dataset:
+    data, seeds = task(np.random.default_rng(0), batch.task), range(networks)
+    create = predictors.seq2seq(2, batch.hidden)
+    history, members = {}, [create(jax.random.key(seed)) for seed in seeds]
+    fresh = members
+    if batch.state != "untrained":
+        fitted = _fit(batch, data, seeds)
         members = [training.member(fitted, seed) for seed in seeds]
         history = fitted.history
     rows = []
     for seed, model in zip(seeds, members, strict=True):
         row = measure_predictor(model, data.test, np.random.default_rng(seed))
-        row |= _single(seed=seed, hidden=hidden, families=len(TASKS[name]), kind=KINDS.index(kind))
-        if kind == "trained":
-            row |= _along(history, seed, create(jax.random.key(seed)), data)
+        if batch.state == "trained":
+            row |= _follow(history, seed, fresh[seed], data)
         rows.append(row)
-    return {key: np.stack([row[key] for row in rows]) for key in rows[0]}
+    arrays = results.stack(rows, AXES, "network") | results.stack(rows, AXES, "training")
+    return results.dataset(arrays, AXES)
 
 
-def _along(history: dict[str, np.ndarray], seed: int, fresh: Any, data: Task) -> disk.Arrays:
-    """What is followed through training, from before the first epoch on."""
+def _fit(batch: Batch, data: Task, seeds: range) -> training.Fitted:
+    train = data.train
+    if batch.state == "shuffled":
+        train = orbits.shuffled_futures(np.random.default_rng(1), train)
+    followed = {"validation": examples(data.validation), "test": examples(data.test)}
+    create = predictors.seq2seq(2, batch.hidden)
+    return predictors.fit(examples(train), create, RECIPE, seeds, followed)
+
+
+def _follow(history: dict[str, np.ndarray], seed: int, fresh: Any, data: Task) -> disk.Arrays:
+    """Measure what is followed through training, from before the first epoch on."""
     frames, rng = data.validation.targets.shape[1], np.random.default_rng(seed)
     states = [predictors.trajectory(fresh, data.validation.inputs, frames).decoder]
     states = [states[0][:, :: predictors.SKIP], *history["states"][:, seed]]
@@ -192,12 +230,41 @@ def _along(history: dict[str, np.ndarray], seed: int, fresh: Any, data: Task) ->
     for part in ("validation", "test"):
         orbit = getattr(data, part)
         first = predictors.trajectory(fresh, orbit.inputs, frames).outputs - orbit.targets
-        losses[part] = [np.square(first).mean(), *history[f"{part}_loss"][:, seed]]
-    return _single(
-        along_validation=losses["validation"],
-        along_test=losses["test"],
-        along_views=[scores(one, data.validation.labels, rng) for one in states],
-    )
+        losses[f"along_{part}"] = [np.square(first).mean(), *history[f"{part}_loss"][:, seed]]
+    followed = [scores(one, data.validation.labels, rng) for one in states]
+    return disk.single(losses | {"along_scores": followed})
+
+
+def _concatenate(batches: list[xr.Dataset]) -> disk.Arrays:
+    """Put batches one after the other; what is followed through training, where it was."""
+    parts = [results.arrays(batch) for batch in batches]
+    return {
+        name: np.concatenate([part[name] for part in parts if name in part])
+        for name in dict.fromkeys(name for part in parts for name in part)
+    }
+
+
+def _coordinates(batches: list[Batch], networks: int) -> dict[str, Any]:
+    rows = [(batch, seed) for batch in batches for seed in range(networks)]
+    training_rows = [(batch, seed) for batch, seed in rows if batch.state == "trained"]
+    return {
+        "network": [f"{batch.name}-{seed}" for batch, seed in rows],
+        "state": (("network",), [batch.state for batch, _ in rows]),
+        "seed": (("network",), [seed for _, seed in rows]),
+        "hidden": (("network",), [batch.hidden for batch, _ in rows]),
+        "families": (("network",), [len(TASKS[batch.task]) for batch, _ in rows]),
+        "training": [f"{batch.name}-{seed}" for batch, seed in training_rows],
+        "training_hidden": (("training",), [batch.hidden for batch, _ in training_rows]),
+        "training_families": (
+            ("training",),
+            [len(TASKS[batch.task]) for batch, _ in training_rows],
+        ),
+        "view": list(points.VIEWS),
+        "score": SCORES,
+        "push": PUSHES,
+        "fraction": FRACTIONS,
+        "epoch": np.arange(RECIPE.epochs + 1),
+    }
 
 
 def _facts(networks: int) -> dict[str, Any]:
@@ -210,7 +277,3 @@ def _facts(networks: int) -> dict[str, Any]:
         "pushes": list(PUSHES),
         "pushed_at": PUSHED_AT,
     }
-
-
-def _single(**arrays: Any) -> disk.Arrays:
-    return {name: np.asarray(value, np.float32) for name, value in arrays.items()}

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,11 +13,11 @@ from jaxtyping import Array, Float
 from rnnatomy.analysis import controls, gates, ranks, svd
 from rnnatomy.data import datasets
 from rnnatomy.networks import access, runs, vae
-from rnnatomy.store import checkout, disk, origin, results
+from rnnatomy.store import disk, results
 from rnnatomy.studies import autoencoder
 
 GROUPS = ("lstm-32", "lstm-2")
-"""Autoencoders of ``vae_study`` whose decoders are taken apart."""
+"""Autoencoders of the study ``autoencoder`` whose decoders are taken apart."""
 
 
 REMOVED = 4
@@ -26,6 +26,30 @@ REMOVED = 4
 
 DRAWN = 500
 """So many test images are copied: the first."""
+
+
+_MEASURES = ("cost", "ink", "height", "fainter", "shorter")
+
+AXES = {
+    "whole": ("model", "network"),
+    **{
+        name: ("model", "network", "matrix", "direction")
+        for name in ("share", *_MEASURES, *(f"random_{measure}" for measure in _MEASURES))
+    },
+}
+"""Axes of the published arrays, see ``measure_decoder``."""
+
+
+class Drawing(NamedTuple):
+    """What a decoder draws from latent vectors.
+
+    Attributes:
+        cost: of each image, in nats.
+        images: their grey values, as a fraction (0..1).
+    """
+
+    cost: Float[np.ndarray, " sample"]
+    images: Float[np.ndarray, "sample time feature"]
 
 
 def publish(
@@ -41,36 +65,39 @@ def publish(
     Args:
         networks: how many of each group, with seeds 0, 1, 2 and so on.
         report: called with a line when a network is done.
-        workers: as of ``vae_study.study``, for networks that are not there.
+        workers: as of ``autoencoder.publish``, for networks that are not there.
     """
-    there = autoencoder.trained_runs(GROUPS, networks, report, workers)
+    groups = autoencoder.trained_runs(GROUPS, networks, report, workers)
     inputs = autoencoder.sequences("digits").test[:DRAWN]
-    arrays: disk.Arrays = {}
-    started = time.perf_counter()
-    for name, several in there.items():
+    started, models = time.perf_counter(), []
+    for several in groups.values():
         rows = []
         for run in several:
-            rows.append(measure_decoder(run, inputs, np.random.default_rng(run.provenance["seed"])))
+            rng = np.random.default_rng(run.provenance["seed"])
+            rows.append(measure_decoder(runs.restore(run), inputs, rng))
             report(f"{run.name}: taken apart, {time.perf_counter() - started:.0f} s")
-        arrays |= {f"{name}.{key}": np.stack([row[key] for row in rows]) for key in rows[0]}
+        models.append(results.stack(rows, results.without(AXES, "model"), "network"))
+    coordinates = {
+        "model": list(groups),
+        "network": np.arange(networks),
+        "matrix": list(gates.MATRICES),
+        "direction": np.arange(1, 1 + REMOVED),
+    }
+    found = results.dataset(results.stack(models, AXES, "model"), AXES, coordinates)
+    seconds = sum(run.provenance["wall_seconds"] for several in groups.values() for run in several)
     facts = {
         "networks": networks * len(GROUPS),
         "groups": list(GROUPS),
         "removed": REMOVED,
         "drawn": DRAWN,
         "data_sha256": datasets.mnist().checksum,
-        "wall_seconds": round(
-            sum(run.provenance["wall_seconds"] for several in there.values() for run in several), 1
-        ),
+        "wall_seconds": round(seconds, 1),
     }
-    provenance = origin.provenance(origin.command_line(), **facts)
-    results.save_study(
-        checkout.root() / "results" / "strokes", results.Study("strokes", arrays, provenance)
-    )
+    results.publish("strokes", found, facts)
 
 
 def measure_decoder(
-    run: runs.Run,
+    model: vae.Autoencoder,
     inputs: Float[np.ndarray, "sample time feature"],
     rng: np.random.Generator,
     names: Sequence[str] = gates.MATRICES,
@@ -81,7 +108,7 @@ def measure_decoder(
     removes random directions of the same matrix until as much energy is lost.
 
     Args:
-        run: of a VAE, for black and white images.
+        model: for black and white images.
         inputs: images, black and white; each is drawn from the mean of its posterior.
         rng: source of the random directions.
         names: of the matrices that are taken.
@@ -94,29 +121,27 @@ def measure_decoder(
         less ink or height; all but the first also of the control, as "random_cost" and so on. NaN
         where a matrix has fewer directions.
     """
-    model = runs.restore(run)
     latent = vae.posterior(model, inputs).mean
     parts = ranks.decompose(access.matrices(model, "decoder"))
     whole = {name: svd.compose(part) for name, part in parts.items()}
 
-    def drawn(name: str, matrix: np.ndarray) -> disk.Arrays:
+    def draw(name: str, matrix: np.ndarray) -> Drawing:
         changed = access.with_matrices(model, whole | {name: matrix}, "decoder")
-        cost, image = _drawn(changed, latent, jnp.asarray(inputs))
-        return {"cost": np.asarray(cost), "image": np.asarray(image, np.float64)}
+        cost, images = _draw(changed, latent, jnp.asarray(inputs))
+        return Drawing(np.asarray(cost), np.asarray(images, np.float64))
 
-    before = drawn(names[0], whole[names[0]])
-    found: dict[str, np.ndarray] = {}
+    before = draw(names[0], whole[names[0]])
+    found = {key: np.full((len(names), REMOVED), np.nan) for key in AXES if key != "whole"}
     for row, name in enumerate(names):
         shares = svd.energy(parts[name])
         for column, share in enumerate(shares[:REMOVED]):
-            without = drawn(name, svd.compose(svd.without(parts[name], column + 1)))
-            control = drawn(name, controls.remove_random(rng, whole[name], share))
-            told = {"share": share, **_compared(before, without)}
-            told |= {f"random_{key}": value for key, value in _compared(before, control).items()}
-            for key, value in told.items():
-                found.setdefault(key, np.full((len(names), REMOVED), np.nan))[row, column] = value
-    found["whole"] = before["cost"].mean()
-    return {key: np.asarray(array, np.float32) for key, array in found.items()}
+            without = draw(name, svd.compose(svd.without(parts[name], column + 1)))
+            control = draw(name, controls.remove_random(rng, whole[name], share))
+            values = {"share": share, **_compare(before, without)}
+            values |= {f"random_{key}": value for key, value in _compare(before, control).items()}
+            for key, value in values.items():
+                found[key][row, column] = value
+    return disk.single({"whole": before.cost.mean(), **found})
 
 
 def ink(images: Float[np.ndarray, "sample time feature"]) -> Float[np.ndarray, " sample"]:
@@ -136,15 +161,15 @@ def height(images: Float[np.ndarray, "sample time feature"]) -> Float[np.ndarray
     return np.sqrt((weights * np.square(rows - middle[:, None])).sum(axis=1))
 
 
-def _compared(before: disk.Arrays, after: disk.Arrays) -> dict[str, float]:
-    found = {"cost": float((after["cost"] - before["cost"]).mean())}
+def _compare(before: Drawing, after: Drawing) -> dict[str, float]:
+    found = {"cost": float((after.cost - before.cost).mean())}
     for key, word, measured in (("ink", "fainter", ink), ("height", "shorter", height)):
-        ratio = measured(after["image"]) / np.maximum(measured(before["image"]), 1e-12)
+        ratio = measured(after.images) / np.maximum(measured(before.images), 1e-12)
         found |= {key: float(np.median(ratio)), word: float((ratio < 1).mean())}
     return found
 
 
 @nnx.jit
-def _drawn(model: Any, latent: Array, inputs: Array) -> tuple[Array, Array]:
+def _draw(model: Any, latent: Array, inputs: Array) -> tuple[Array, Array]:
     outputs = model.decode(latent)
     return -vae.log_likelihood(model, outputs, inputs), jax.nn.sigmoid(outputs)

@@ -11,16 +11,18 @@ from rnnatomy.networks import models, predictors
 from rnnatomy.studies.movement import protocols
 
 WITHOUT_NETWORK = ("poses", "windows", "mean and deviation")
+"""Representations without a network."""
 
 
 WITH_NETWORK = ("encoder averages", "decoder states", "decoder states in 3 modes")
-"""Representations without and with a network, in the order of the published rows."""
+"""Representations by a network."""
 
 
 WINDOW_MODES, FEW_MODES = 50, 3
+"""Numbers of modes in which windows, and decoder states, are taken."""
 
 
-CALL = 256
+WINDOWS_AT_ONCE = 256
 """So many windows go through a network at a time."""
 
 
@@ -49,6 +51,7 @@ class Embedding(NamedTuple):
 
 
 Rows = dict[str, list[Embedding]]
+"""Representations by name, each with one embedding per sequence."""
 
 
 def cut(frames: Float[np.ndarray, "time feature"], read: int, predict: int, stride: int) -> Cut:
@@ -84,7 +87,8 @@ def embed_frames(
         plan: how to cut.
 
     Returns:
-        By the names in ``PLAIN``; "mean and deviation" is that of each column over the window.
+        By the names in ``WITHOUT_NETWORK``; "mean and deviation" is that of each column over the
+        window.
 
     Raises:
         ValueError: as ``cut``.
@@ -116,7 +120,7 @@ def embed_states(
         plan: how to cut.
 
     Returns:
-        By the first two names in ``LEARNED``, one embedding per sequence.
+        By the first two names in ``WITH_NETWORK``, one embedding per sequence.
 
     Raises:
         ValueError: if a sequence is too short to be read and predicted once.
@@ -206,13 +210,23 @@ def run_windows(
     frames: int,
     take: Callable[[models.Trajectory], np.ndarray],
 ) -> list[np.ndarray]:
-    """Run a predictor over the windows of sequences, as many at a time each time."""
+    """Run a predictor over the windows of sequences, ``WINDOWS_AT_ONCE`` in each call.
+
+    Args:
+        model: a predictor.
+        cuts: windows of each sequence.
+        frames: to predict.
+        take: what is kept of each trajectory.
+
+    Returns:
+        What is kept, one row for each window, sequence by sequence.
+    """
     inputs = np.concatenate([made.examples.inputs for made in cuts])
     found = []
-    for start in range(0, len(inputs), CALL):
-        some = inputs[start : start + CALL]
+    for start in range(0, len(inputs), WINDOWS_AT_ONCE):
+        some = inputs[start : start + WINDOWS_AT_ONCE]
         # the last ones are filled up, so that everything is compiled once
-        full = np.pad(some, [(0, CALL - len(some)), (0, 0), (0, 0)])
+        full = np.pad(some, [(0, WINDOWS_AT_ONCE - len(some)), (0, 0), (0, 0)])
         found.append(take(predictors.trajectory(model, full, frames))[: len(some)])
     ends = np.cumsum([len(made.starts) for made in cuts])[:-1]
     return np.split(np.concatenate(found), ends)

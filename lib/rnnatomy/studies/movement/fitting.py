@@ -1,4 +1,4 @@
-"""Fitting predictors to movements."""
+"""Fitting predictors to movements, and their errors."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,7 +23,7 @@ def fit(
         seeds: one network each.
 
     Raises:
-        ValueError: as ``cut``, and as ``training.fit_ensemble``.
+        ValueError: as ``embeddings.cut``, and as ``training.fit_ensemble``.
     """
     cuts = [
         embeddings.cut(frames[phase :: plan.step], plan.read, plan.predict, plan.apart).examples
@@ -32,9 +32,13 @@ def fit(
     ]
     train = tuple(np.concatenate(arrays) for arrays in zip(*cuts, strict=True))
     keys = jax.vmap(jax.random.key)(np.asarray(seeds))
-    fresh = create(sequences[0].shape[1], plan)
     return training.fit_ensemble(
-        fresh, training.squared_error, train, plan.recipe, keys, measure=_leaves
+        create(sequences[0].shape[1], plan),
+        training.squared_error,
+        train,
+        plan.recipe,
+        keys,
+        measure=_leaves,
     )
 
 
@@ -43,10 +47,15 @@ def create(feature: int, plan: protocols.Plan) -> training.Create:
     return predictors.seq2seq(feature, plan.hidden, residual=True)
 
 
-def along(fitted: training.Fitted, seed: int) -> list[Any]:
+def untrained(feature: int, plan: protocols.Plan, seed: int) -> Any:
+    """Return a predictor as it is before training."""
+    return create(feature, plan)(jax.random.key(seed))
+
+
+def networks_by_epoch(fitted: training.Fitted, seed: int) -> list[Any]:
     """Return one network of an ensemble, by its place in it, after each epoch."""
     last, tree = jax.tree.flatten(fitted.parameters)
-    leaves = [fitted.history[_name(number)][:, seed] for number in range(len(last))]
+    leaves = [fitted.history[_leaf_name(number)][:, seed] for number in range(len(last))]
     return [
         nnx.merge(fitted.graph, jax.tree.unflatten(tree, [leaf[epoch] for leaf in leaves]))
         for epoch in range(len(leaves[0]))
@@ -67,13 +76,9 @@ def error(model: Any, sequences: Sequence[np.ndarray], plan: protocols.Plan) -> 
     return float(np.square(outputs - targets).mean())
 
 
-def fresh(frames: np.ndarray, plan: protocols.Plan, seed: int) -> Any:
-    return create(frames.shape[1], plan)(jax.random.key(seed))
-
-
-def _name(number: int) -> str:
+def _leaf_name(number: int) -> str:
     return f"{number:02d}"
 
 
 def _leaves(model: nnx.Module) -> dict[str, Array]:
-    return {_name(k): leaf for k, leaf in enumerate(jax.tree.leaves(nnx.state(model)))}
+    return {_leaf_name(k): leaf for k, leaf in enumerate(jax.tree.leaves(nnx.state(model)))}

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from rnnatomy.analysis import clusters, segments
 from rnnatomy.data import mocap
 from rnnatomy.store import disk
-from rnnatomy.studies.movement import embeddings, protocols, scoring, study
+from rnnatomy.studies.movement import embeddings, protocols, scoring
 
 PLAYED = 150
 """So many frames at most of each sequence are published with the joints."""
@@ -31,7 +31,7 @@ def segmented(
         given, short segments merged, under the numbers of their activities.
 
     Raises:
-        ValueError: as ``find`` and ``clusters.match``.
+        ValueError: as ``scoring.find`` and ``clusters.relabel``.
     """
     (path,) = embeddings.in_modes(parts, parts, embeddings.FEW_MODES)
     way = scoring.methods_for_count(len(np.unique(recording.labels)), rng)["k-means"]
@@ -49,7 +49,7 @@ def paths(model: Any, parts: protocols.Parts, plan: protocols.Plan) -> list[embe
     """Embed what is held out by encoder averages in few modes, for every frame that is used.
 
     Raises:
-        ValueError: as ``learned``.
+        ValueError: as ``embeddings.embed_states``.
     """
     name = embeddings.WITH_NETWORK[0]
     fine = embeddings.embed_states(model, parts.held, plan._replace(stride=1))[name]
@@ -87,8 +87,9 @@ def player_data(model: Any, parts: protocols.Parts, plan: protocols.Plan) -> dis
         plan: how to cut.
 
     Returns:
-        "played_points" as of ``paths``, and "played_joints" as of ``figures``, of all sequences one
-        after the other; "played_frames", how many of each, at most ``PLAYED``.
+        "played_points" (played_frame, mode) as of ``paths``, and "played_joints" (played_frame,
+        joint, axis) as of ``figures``, of all sequences one after the other; "played_frames"
+        (action), how many of each, at most ``PLAYED``.
 
     Raises:
         ValueError: as ``paths``.
@@ -98,8 +99,7 @@ def player_data(model: Any, parts: protocols.Parts, plan: protocols.Plan) -> dis
     points = [made[k].points[:PLAYED] for k in first]
     at = [made[k].at[:PLAYED] for k in first]
     joints = figures([parts.recorded[k] for k in first], at)
-    arrays = {"points": np.concatenate(points), "frames": [len(part) for part in points]}
+    lengths = [len(part) for part in points]
+    arrays = {"played_points": np.concatenate(points), "played_frames": lengths}
     # half precision, about a millimetre, is enough to be looked at
-    return study._single("played", arrays) | {
-        "played_joints": np.concatenate(joints).astype(np.float16)
-    }
+    return disk.single(arrays) | {"played_joints": np.concatenate(joints).astype(np.float16)}

@@ -90,6 +90,7 @@ CHOICES = 5
 
 
 STATES = ("untrained", "trained")
+"""Networks whose states are taken."""
 
 
 TUNED_ON = ("01", "05")

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
+import xarray as xr
 from jaxtyping import Float, Int
 
-from rnnatomy.analysis import clusters, dynamics, pod, segments, separability
+from rnnatomy.analysis import clusters, segments, separability
 from rnnatomy.data import mocap
-from rnnatomy.networks import predictors
+from rnnatomy.store import disk
 from rnnatomy.studies.movement import embeddings, protocols
 
 METHODS: dict[str, Callable[..., np.ndarray]] = {
@@ -17,11 +17,15 @@ METHODS: dict[str, Callable[..., np.ndarray]] = {
     "Ward": lambda points, count, rng: clusters.agglomerative(points, count, "ward"),
     "single linkage": lambda points, count, rng: clusters.agglomerative(points, count, "single"),
 }
-"""Ways to cluster, in the order of the published columns."""
+"""Ways to cluster, by name."""
 
 
-SCORES = ("ari", "ami", "v_measure", "accuracy", "precision", "recall", "f1", "activities")
-"""Scores of each clustering, in the order published; all but three for subject 86 alone.
+AGREEMENT = ("ari", "ami", "v_measure")
+"""Scores of each clustering, see ``clusters.agreement``."""
+
+
+SCORES = (*AGREEMENT, "accuracy", "precision", "recall", "f1", "activities")
+"""Scores of each clustering of subject 86.
 
 Accuracy is that of frames after the best matching; precision, recall and F1 are those of borders;
 activities is how many were found.
@@ -36,11 +40,8 @@ CANDIDATES = tuple(range(2, 11))
 """Numbers of activities to choose from where none is given."""
 
 
-ONWARD, EACH = 90, 30
-"""The decoder is run on for so many frames, from so many windows of each action."""
-
-
 Cluster = Callable[[np.ndarray], np.ndarray]
+"""Gives a label to each point."""
 
 
 def by_frame(
@@ -61,7 +62,7 @@ def find(
     Args:
         parts: one embedding per sequence.
         lengths: recorded frames of each sequence.
-        cluster: gives labels of points, such as one of ``given``.
+        cluster: gives labels of points, such as one of ``methods_for_count``.
 
     Returns:
         One label per frame of each sequence.
@@ -77,7 +78,7 @@ def find(
 def agreement(
     found: Int[np.ndarray, " time"], labels: Int[np.ndarray, " time"]
 ) -> Float[np.ndarray, " score"]:
-    """Score clusters against true activities frame by frame: the first three of ``SCORES``.
+    """Score clusters against true activities frame by frame: ``AGREEMENT``.
 
     Raises:
         ValueError: as ``clusters.agreement``.
@@ -93,7 +94,7 @@ def segmentation(
     Segments shorter than ``SHORTEST`` are merged first.
 
     Raises:
-        ValueError: as ``clusters.agreement`` and ``clusters.border_score``.
+        ValueError: as ``clusters.agreement`` and ``segments.border_score``.
     """
     found = segments.drop_short(found, SHORTEST)
     borders = segments.border_score(segments.borders(found), recording.accepted)
@@ -127,14 +128,14 @@ def table(
     seconds: Sequence[float],
     methods: dict[str, Cluster],
     score: Callable[[np.ndarray], np.ndarray],
-) -> Float[np.ndarray, "smoothing row method score"]:
+) -> Float[np.ndarray, "smoothing view method score"]:
     """Cluster every representation in every way, and score the clusters.
 
     Args:
         rows: representations of the same sequences.
         lengths: recorded frames of each sequence.
         seconds: lengths of the running mean.
-        methods: ways to cluster, as ``given`` or ``unknown``.
+        methods: ways to cluster, as ``methods_for_count`` or ``methods_by_silhouette``.
         score: of the labels of all frames, such as ``agreement``.
 
     Raises:
@@ -158,31 +159,47 @@ def table(
     )
 
 
-def tuned(
-    scores: Float[np.ndarray, "recording smoothing *rest score"], names: Sequence[str]
-) -> Float[np.ndarray, "tested *rest score"]:
-    """Choose the running mean on two recordings, and return the scores of the others.
+def by_name(
+    prefix: str, scores: Float[np.ndarray, "*rest score"], names: Sequence[str]
+) -> disk.Arrays:
+    """Give each score an array of its own.
 
     Args:
-        scores: of subject 86.
-        names: of the recordings, in order.
+        prefix: of the names, such as "held".
+        scores: of many clusterings.
+        names: of the scores, in order.
 
     Returns:
-        Scores with the smoothing of the largest mean ARI on ``TUNED_ON``, one choice for each
-        representation and method.
+        Arrays by name, such as "held_ari".
     """
-    tuning = np.isin(names, protocols.TUNED_ON)
-    best = scores[tuning][..., 0].mean(axis=0).argmax(axis=0)
-    return np.take_along_axis(scores[~tuning], best[None, None, ..., None], axis=1)[:, 0]
+    return {f"{prefix}_{name}": scores[..., k] for k, name in enumerate(names)}
+
+
+def tuned(found: xr.Dataset, prefix: str) -> xr.Dataset:
+    """Choose the running mean on some recordings, and return the scores of the others.
+
+    Args:
+        found: the study, with scores along ``recording`` and ``smoothing``.
+        prefix: of their names: "subject", or "subject_plain" without a network.
+
+    Returns:
+        ``SCORES`` by name, of the recordings not in ``TUNED_ON``, with the smoothing of the largest
+        mean ARI on these: one choice for each representation, method, count and network.
+    """
+    names = {f"{prefix}_{name}": name for name in SCORES}
+    scores = found[list(names)].rename(names)
+    is_tuned_on = scores["recording"].isin(protocols.TUNED_ON)
+    means = scores["ari"].sel(recording=is_tuned_on).mean("recording")
+    return scores.sel(recording=~is_tuned_on).isel(smoothing=means.argmax("smoothing"))
 
 
 def gauge(
     rows: embeddings.Rows, count: int, rng: np.random.Generator
-) -> Float[np.ndarray, "row method"]:
+) -> Float[np.ndarray, "gauge_view gauge_clustering"]:
     """Return the silhouette of the clusters found, which needs no labels.
 
     Args:
-        rows: of a predictor; the first two in ``LEARNED`` are clustered.
+        rows: of a predictor; the first two in ``WITH_NETWORK`` are clustered.
         count: how many clusters.
         rng: source of k-means' starts.
 
@@ -190,7 +207,7 @@ def gauge(
         For each representation, that of k-means and of Ward's clusters.
 
     Raises:
-        ValueError: as ``clusters.found_silhouettes``.
+        ValueError: as ``clusters.kmeans`` and ``separability.silhouette``.
     """
     found = []
     for name in embeddings.WITH_NETWORK[:2]:
@@ -200,42 +217,12 @@ def gauge(
     return np.array(found)
 
 
-def roles(
-    model: Any, parts: protocols.Parts, plan: protocols.Plan
-) -> Float[np.ndarray, "role time"]:
-    """Measure how near states come to the decoder's orbits of their own action, and of others.
-
-    The decoder is run on for ``ONWARD`` frames, longer than it was trained for. Of each action at
-    most ``EACH`` windows are taken, spread over its sequences.
-
-    Args:
-        model: a predictor.
-        parts: with at least two actions.
-        plan: how to cut.
-
-    Returns:
-        The mean over windows of ``predictors.approach``, first "own", then "other".
-
-    Raises:
-        ValueError: as ``cut`` and ``predictors.approach``.
-    """
-    cuts = [
-        embeddings.cut(frames[:: plan.step], plan.read, 0, plan.stride) for frames in parts.held
-    ]
-    inputs = np.concatenate([made.examples.inputs for made in cuts])
-    labels = np.repeat(parts.actions, [len(made.starts) for made in cuts])
-    kept = np.concatenate([_spread(np.flatnonzero(labels == k)) for k in np.unique(labels)])
-    went = predictors.trajectory(model, inputs[kept], ONWARD)
-    own, other = dynamics.approach(went.encoder, went.decoder, labels[kept])
-    return np.stack([own.mean(axis=0), other.mean(axis=0)])
-
-
 def joined_table(
     rows: embeddings.Rows,
     labels: Int[np.ndarray, " time"],
     plan: protocols.Plan,
     rng: np.random.Generator,
-) -> Float[np.ndarray, "smoothing row method score"]:
+) -> Float[np.ndarray, "smoothing view method score"]:
     """Cluster and score representations of sequences that follow each other as one.
 
     Raises:
@@ -250,7 +237,7 @@ def subject_table(
     recording: mocap.Recording,
     plan: protocols.Plan,
     methods: dict[str, Cluster],
-) -> Float[np.ndarray, "smoothing row method score"]:
+) -> Float[np.ndarray, "smoothing view method score"]:
     """Cluster and score representations of one recording of subject 86.
 
     Args:
@@ -264,14 +251,3 @@ def subject_table(
     """
     score = partial(segmentation, recording=recording)
     return table(rows, [len(recording.frames)], plan.seconds, methods, score)
-
-
-def shape(part: embeddings.Embedding, labels: np.ndarray) -> tuple[float, float]:
-    """Return the number of modes for 95% of the energy, and the silhouette of the true labels."""
-    modes = pod.modes_for(pod.pod(part.points, centred=True), 0.95)
-    return float(modes), separability.silhouette(part.points, labels[part.at.astype(int)])
-
-
-def _spread(rows: np.ndarray) -> np.ndarray:
-    """Take at most ``EACH`` of them, evenly."""
-    return rows[np.linspace(0, len(rows) - 1, min(EACH, len(rows))).astype(int)]

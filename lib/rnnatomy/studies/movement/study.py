@@ -11,11 +11,61 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from rnnatomy.data import mocap
 from rnnatomy.networks import training
-from rnnatomy.store import checkout, disk, origin, results
-from rnnatomy.studies.movement import embeddings, fitting, page, protocols, scoring
+from rnnatomy.store import checkout, disk, results
+from rnnatomy.studies import progress
+from rnnatomy.studies.movement import embeddings, fitting, geometry, page, protocols, scoring
+
+COUNTS = ("given", "found")
+"""Whether the number of activities of subject 86 is given, or found by the largest silhouette."""
+
+
+_AUTHORS = ("task", "network", "epoch")
+_HELD = ("choice", "network", "state", "smoothing")
+_SUBJECT = ("count", "recording", "smoothing")
+_GAUGE = ("gauge_view", "gauge_clustering")
+_LEARNED, _PLAIN = ("view", "clustering"), ("plain_view", "clustering")
+
+AXES = {
+    **{f"authors_{score}": (*_AUTHORS, *_LEARNED) for score in scoring.AGREEMENT},
+    **{f"authors_plain_{score}": ("task", *_PLAIN) for score in scoring.AGREEMENT},
+    **{f"authors_{name}": _AUTHORS for name in ("loss", "modes", "silhouette")},
+    "authors_gauge": (*_AUTHORS, *_GAUGE),
+    **{f"held_{score}": (*_HELD, *_LEARNED) for score in scoring.AGREEMENT},
+    **{f"held_plain_{score}": ("choice", "smoothing", *_PLAIN) for score in scoring.AGREEMENT},
+    "held_loss": ("choice", "network", "held_epoch"),
+    "held_gauge": ("choice", "network", "held_epoch", *_GAUGE),
+    "held_roles": ("choice", "network", "state", "role", "frame"),
+    **{f"subject_{s}": (*_SUBJECT, "network", "state", *_LEARNED) for s in scoring.SCORES},
+    **{f"subject_plain_{s}": (*_SUBJECT, *_PLAIN) for s in scoring.SCORES},
+    "played_frames": ("action",),
+    "played_joints": ("played_frame", "joint", "axis"),
+    "played_points": ("played_frame", "mode"),
+}
+"""Axes of the published arrays, but those of single sequences, see ``sequence_axes``.
+
+``task`` is one of the authors', ``choice`` one of the ways to hold out, ``view`` a representation.
+"""
+
+
+def sequence_axes(tasks: Sequence[str], recordings: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Return the axes of what is shown of single sequences, each of a length of its own.
+
+    Args:
+        tasks: "three" and so on; "<task>_path" is in few modes, "<task>_at" tells the frames.
+        recordings: names, such as "01"; of each the same as "subject_path_<name>" and so on, with
+            "truth", the activity by hand, and "found", the cluster.
+    """
+    axes: dict[str, tuple[str, ...]] = {}
+    for task in tasks:
+        axes |= {f"{task}_path": (f"{task}_point", "mode"), f"{task}_at": (f"{task}_point",)}
+    for name in recordings:
+        axes[f"subject_path_{name}"] = (f"point_{name}", "mode")
+        axes |= {f"subject_{key}_{name}": (f"point_{name}",) for key in ("at", "found", "truth")}
+    return axes
 
 
 def publish(networks: int = 4, report: Callable[[str], None] = print) -> None:
@@ -30,157 +80,203 @@ def publish(networks: int = 4, report: Callable[[str], None] = print) -> None:
         report: called with a line when a batch is done.
 
     Raises:
-        datasets.DataError: if a file is damaged.
-        datasets.DataUnavailable: if a file is neither at hand nor within reach.
+        files.DataError: if a file is damaged.
+        files.DataUnavailable: if a file is neither at hand nor within reach.
     """
     sequences, recordings = mocap.sequences(mocap.ACTIONS), mocap.recordings()
+    names = [each.name for each in recordings]
     facts = _facts(networks) | {
-        "recordings": [each.name for each in recordings],
+        "recordings": names,
         "activities": [list(dict.fromkeys(each.activities)) for each in recordings],
         "sha256_of_sequences": protocols.checksum([each.frames for each in sequences]),
         "sha256_of_recordings": protocols.checksum([each.frames for each in recordings]),
     }
-    seeds = range(networks)
-    batches: dict[str, Callable[[], disk.Arrays]] = {}
-    for name, plan in {"": protocols.AUTHORS, "_short": protocols.SHORT}.items():
-        for task in protocols.TASKS:
-            batches[task + name] = partial(
-                _authors, task + name, protocols.TASKS[task], plan, seeds
-            )
+    batches = _batches(sequences, recordings, range(networks))
+    started, measured = time.perf_counter(), []
+    for done, (name, make) in enumerate(batches.items(), start=1):
+        folder = checkout.root() / "build" / "movement" / name
+        measured.append(progress.part(folder, facts, make))
+        left = progress.seconds_left(started, done, len(batches)) / 60
+        report(f"{name}: done; about {left:.0f} min left")
+    rows = [results.arrays(part.data) for part in measured]
+    axes = AXES | sequence_axes(list(_tasks()), names)
+    arrays = results.stack(rows, axes, "task") | results.stack(rows, axes, "choice")
+    arrays |= {k: array for row in rows for k, array in row.items() if k not in arrays}
+    found = results.dataset(arrays, axes, _coordinates(networks, names))
+    seconds = round(sum(part.provenance["wall_seconds"] for part in measured), 1)
+    results.publish("movement", found, {"wall_seconds": seconds, **facts})
+
+
+def _tasks() -> dict[str, tuple[Sequence[str], protocols.Plan]]:
+    """Return the sequences of each of the authors' tasks, and how they are cut."""
+    plans = {"": protocols.AUTHORS, "_short": protocols.SHORT}
+    return {
+        task + ending: (names, plan)
+        for ending, plan in plans.items()
+        for task, names in protocols.TASKS.items()
+    }
+
+
+def _batches(
+    sequences: Sequence[mocap.Sequence], recordings: Sequence[mocap.Recording], seeds: Sequence[int]
+) -> dict[str, Callable[[], xr.Dataset]]:
+    """Return what measures each batch, by name."""
+    batches: dict[str, Callable[[], xr.Dataset]] = {}
+    for task, (names, plan) in _tasks().items():
+        batches[task] = partial(_authors, task, names, plan, seeds)
     for number in range(protocols.CHOICES):
         batches[f"held-{number}"] = partial(_held_out, sequences, number, seeds)
     batches["subject-86"] = partial(_subject_86, recordings, seeds)
-    started, found = time.perf_counter(), []
-    for number, (name, make) in enumerate(batches.items()):
-        found.append(_kept(name, make, facts))
-        minutes = (time.perf_counter() - started) / 60
-        left = minutes / (number + 1) * (len(batches) - number - 1)
-        report(f"{name}: done; about {left:.0f} min left")
-    seconds = sum(batch.provenance["wall_seconds"] for batch in found)
-    arrays = {}
-    for name in dict.fromkeys(name for batch in found for name in batch.arrays):
-        arrays[name] = np.concatenate([b.arrays[name] for b in found if name in b.arrays])
-    provenance = origin.provenance(origin.command_line(), wall_seconds=round(seconds, 1), **facts)
-    results.save_study(
-        checkout.root() / "results" / "movement", results.Study("movement", arrays, provenance)
-    )
+    return batches
 
 
 def _authors(
     task: str, names: Sequence[str], plan: protocols.Plan, seeds: Sequence[int]
-) -> disk.Arrays:
+) -> xr.Dataset:
+    """Train on some sequences as the authors do, and cluster the same ones."""
     frames, labels = protocols.concatenate(names)
     fitted = fitting.fit([frames], plan, seeds)
-    plain_table = scoring.joined_table(
+    plain = scoring.joined_table(
         embeddings.frame_rows([frames], [frames], plan), labels, plan, _rng(0)
     )
     tables, facts, gauges = [], [], []
     for seed in seeds:
-        models = [fitting.fresh(frames, plan, seed), *fitting.along(fitted, seed)]
+        models = _models(fitted, frames, plan, seed)
         rows = [embeddings.state_rows(model, [frames], [frames], plan) for model in models]
         rng = _rng(seed)
-        tables.append([scoring.joined_table(each, labels, plan, rng) for each in rows])
+        tables.append([scoring.joined_table(each, labels, plan, rng)[0] for each in rows])
         gauges.append([scoring.gauge(each, len(names), _rng(seed)) for each in rows])
         losses = [fitting.error(model, [frames], plan) for model in models]
-        shapes = [scoring.shape(each[embeddings.WITH_NETWORK[1]][0], labels) for each in rows]
+        shapes = [geometry.shape(each[embeddings.WITH_NETWORK[1]][0], labels) for each in rows]
         facts.append(np.column_stack([losses, shapes]))
     loss, modes, silhouette = np.moveaxis(np.array(facts), 2, 0)
-    last = embeddings.state_rows(training.member(fitted, 0), [frames], [frames], plan)[
-        embeddings.WITH_NETWORK[2]
-    ][0]
-    scores = {"plain": plain_table, "learned": tables, "gauge": gauges}
-    shown = {"loss": loss, "modes": modes, "silhouette": silhouette}
-    return _single(task, scores | shown | {"path": last.points, "at": last.at})
+    last = embeddings.state_rows(training.member(fitted, 0), [frames], [frames], plan)
+    path = last[embeddings.WITH_NETWORK[2]][0]
+    arrays = {
+        **scoring.by_name("authors", np.array(tables), scoring.AGREEMENT),
+        **scoring.by_name("authors_plain", plain[0], scoring.AGREEMENT),
+        "authors_loss": loss,
+        "authors_modes": modes,
+        "authors_silhouette": silhouette,
+        "authors_gauge": gauges,
+        f"{task}_path": path.points,
+        f"{task}_at": path.at,
+    }
+    axes = results.without(AXES, "task") | sequence_axes([task], [])
+    return results.dataset(disk.single(arrays), axes)
 
 
-def _held_out(
-    sequences: Sequence[mocap.Sequence], number: int, seeds: Sequence[int]
-) -> disk.Arrays:
+def _held_out(sequences: Sequence[mocap.Sequence], number: int, seeds: Sequence[int]) -> xr.Dataset:
+    """Train on some sequences of each action, and cluster others."""
     parts, plan = protocols.hold_out(sequences, number), protocols.HELD_OUT
     lengths = [len(frames) for frames in parts.held]
     labels = np.repeat(parts.actions, lengths)
     count = len(np.unique(labels))
     fitted = fitting.fit(parts.training, plan, seeds)
+    score = partial(scoring.agreement, labels=labels)
 
-    def scored(rows: embeddings.Rows, seed: int) -> np.ndarray:
+    def table(rows: embeddings.Rows, seed: int) -> np.ndarray:
         ways = scoring.methods_for_count(count, _rng(seed))
-        return scoring.table(
-            rows, lengths, plan.seconds, ways, lambda found: scoring.agreement(found, labels)
-        )
+        return scoring.table(rows, lengths, plan.seconds, ways, score)
 
-    found: dict[str, list[Any]] = {name: [] for name in ("learned", "loss", "gauge", "roles")}
+    tables, losses, gauges, roles = [], [], [], []
     for seed in seeds:
-        models = [fitting.fresh(parts.held[0], plan, seed), *fitting.along(fitted, seed)]
+        models = _models(fitted, parts.held[0], plan, seed)
         rows = [embeddings.state_rows(model, parts.held, parts.training, plan) for model in models]
-        found["learned"].append([scored(each, seed) for each in (rows[0], rows[-1])])
-        found["loss"].append([fitting.error(model, parts.held, plan) for model in models])
-        found["gauge"].append([scoring.gauge(each, count, _rng(seed)) for each in rows])
-        found["roles"].append(
-            [scoring.roles(model, parts, plan) for model in (models[0], models[-1])]
-        )
-    plain_table = scored(embeddings.frame_rows(parts.held, parts.training, plan), 0)
-    arrays = _single("held", {"plain": [plain_table]} | {k: [v] for k, v in found.items()})
-    return arrays | (
-        page.player_data(training.member(fitted, 0), parts, plan) if number == 0 else {}
-    )
+        tables.append([table(each, seed) for each in (rows[0], rows[-1])])
+        losses.append([fitting.error(model, parts.held, plan) for model in models])
+        gauges.append([scoring.gauge(each, count, _rng(seed)) for each in rows])
+        roles.append([geometry.roles(model, parts, plan) for model in (models[0], models[-1])])
+    plain = table(embeddings.frame_rows(parts.held, parts.training, plan), 0)
+    arrays = {
+        **scoring.by_name("held", np.array(tables), scoring.AGREEMENT),
+        **scoring.by_name("held_plain", plain, scoring.AGREEMENT),
+        "held_loss": losses,
+        "held_gauge": gauges,
+        "held_roles": roles,
+    }
+    played = page.player_data(training.member(fitted, 0), parts, plan) if number == 0 else {}
+    return results.dataset(disk.single(arrays) | played, results.without(AXES, "choice"))
 
 
-def _subject_86(recordings: Sequence[mocap.Recording], seeds: Sequence[int]) -> disk.Arrays:
+def _subject_86(recordings: Sequence[mocap.Recording], seeds: Sequence[int]) -> xr.Dataset:
+    """Train on all recordings of subject 86, and cluster each by itself."""
     plan, frames = protocols.SUBJECT_86, protocols.scale_each(recordings)
     fitted = fitting.fit(frames, plan, seeds)
-    found: list[dict[str, np.ndarray]] = []
-    shown: dict[str, np.ndarray] = {}
+    rows: list[disk.Arrays] = []
+    shown: disk.Arrays = {}
     for recording, own in zip(recordings, frames, strict=True):
-        networks = [(fitting.fresh(own, plan, s), training.member(fitted, s)) for s in seeds]
-        rows = [
-            [embeddings.state_rows(model, [own], [own], plan) for model in pair]
-            for pair in networks
+        pairs = [
+            (fitting.untrained(own.shape[1], plan, seed), training.member(fitted, seed))
+            for seed in seeds
         ]
-        found.append(
-            _subject_tables(recording, embeddings.frame_rows([own], [own], plan), rows, seeds)
-        )
-        strips = page.segmented(rows[0][1][embeddings.WITH_NETWORK[0]], recording, _rng(seeds[0]))
-        shown |= {f"{name}_{recording.name}": each for name, each in strips.items()}
-    tables = {name: [each[name] for each in found] for name in found[0]}
-    return _single("subject", tables | shown)
+        embedded = [
+            [embeddings.state_rows(model, [own], [own], plan) for model in pair] for pair in pairs
+        ]
+        plain = embeddings.frame_rows([own], [own], plan)
+        rows.append(_subject_tables(recording, plain, embedded, seeds))
+        averages = embedded[0][1][embeddings.WITH_NETWORK[0]]
+        strips = page.segmented(averages, recording, _rng(seeds[0]))
+        shown |= {f"subject_{name}_{recording.name}": strip for name, strip in strips.items()}
+    arrays = results.stack(rows, AXES, "recording")
+    axes = AXES | sequence_axes([], [recording.name for recording in recordings])
+    return results.dataset(disk.single(arrays | shown), axes)
 
 
 def _subject_tables(
     recording: mocap.Recording,
-    rows: embeddings.Rows,
+    plain: embeddings.Rows,
     networks: list[list[embeddings.Rows]],
     seeds: Sequence[int],
-) -> dict[str, np.ndarray]:
-    """Score one recording, with the number of activities given and not."""
-    tables: dict[str, np.ndarray] = {}
-    scored = partial(scoring.subject_table, recording=recording, plan=protocols.SUBJECT_86)
+) -> disk.Arrays:
+    """Score one recording, with the number of activities given and found."""
+    table = partial(scoring.subject_table, recording=recording, plan=protocols.SUBJECT_86)
     for_count = partial(scoring.methods_for_count, len(np.unique(recording.labels)))
     ways: Callable[[np.random.Generator], dict[str, scoring.Cluster]]
-    for name, ways in (("", for_count), ("_unknown", scoring.methods_by_silhouette)):
-        tables[f"plain{name}"] = scored(rows, methods=ways(_rng(0)))
-        learned_tables = [
-            [scored(each, methods=ways(_rng(seed))) for each in pair]
+    rows = []
+    for ways in (for_count, scoring.methods_by_silhouette):
+        arrays = scoring.by_name(
+            "subject_plain", table(plain, methods=ways(_rng(0))), scoring.SCORES
+        )
+        tables = [
+            [table(each, methods=ways(_rng(seed))) for each in pair]
             for seed, pair in zip(seeds, networks, strict=True)
         ]
-        # smoothing first, then seed and kind, so that ``tuned`` takes both
-        tables[f"learned{name}"] = np.moveaxis(np.array(learned_tables), 2, 0)
-    return tables
+        # smoothing first, then network and state
+        scores = np.moveaxis(np.array(tables), 2, 0)
+        rows.append(arrays | scoring.by_name("subject", scores, scoring.SCORES))
+    return results.stack(rows, results.without(AXES, "recording"), "count")
 
 
-def _kept(name: str, make: Callable[[], disk.Arrays], facts: dict[str, Any]) -> results.Study:
-    folder = checkout.root() / "build" / "movement" / name
-    try:
-        made = results.load_study(str(folder))
-        if facts.items() <= made.provenance.items():
-            return made
-    except disk.StoreError:
-        pass
-    started = time.perf_counter()
-    arrays = make()
-    timed = {"wall_seconds": time.perf_counter() - started, **facts}
-    made = results.Study(name, arrays, origin.provenance(origin.command_line(), **timed))
-    results.save_study(folder, made)
-    return made
+def _models(
+    fitted: training.Fitted, frames: np.ndarray, plan: protocols.Plan, seed: int
+) -> list[Any]:
+    """Return a network before training, and after each epoch."""
+    fresh = fitting.untrained(frames.shape[1], plan, seed)
+    return [fresh, *fitting.networks_by_epoch(fitted, seed)]
+
+
+def _coordinates(networks: int, recordings: Sequence[str]) -> dict[str, Any]:
+    methods, views = list(scoring.METHODS), list(embeddings.WITH_NETWORK)
+    return {
+        "task": list(_tasks()),
+        "network": np.arange(networks),
+        "epoch": np.arange(1 + protocols.AUTHORS.recipe.epochs),
+        "held_epoch": np.arange(1 + protocols.HELD_OUT.recipe.epochs),
+        "view": views,
+        "plain_view": list(embeddings.WITHOUT_NETWORK),
+        "clustering": methods,
+        "gauge_view": views[:2],
+        "gauge_clustering": methods[:2],
+        "choice": np.arange(protocols.CHOICES),
+        "state": protocols.STATES,
+        "smoothing": protocols.HELD_OUT.seconds,
+        "count": COUNTS,
+        "recording": list(recordings),
+        "role": ("own", "other"),
+        "action": list(mocap.ACTIONS),
+        "mode": np.arange(1, 1 + embeddings.FEW_MODES),
+    }
 
 
 def _facts(networks: int) -> dict[str, Any]:
@@ -191,12 +287,12 @@ def _facts(networks: int) -> dict[str, Any]:
         "subject_86": protocols.SUBJECT_86,
     }
     # as it comes back from a file: lists, no tuples
-    told = {name: plan._asdict() for name, plan in plans.items()}
-    for plan in told.values():
+    described = {name: plan._asdict() for name, plan in plans.items()}
+    for plan in described.values():
         plan |= {"recipe": plan["recipe"]._asdict(), "seconds": list(plan["seconds"])}
     return {
         "networks": networks,
-        **told,
+        **described,
         "shortest": scoring.SHORTEST,
         "candidates": list(scoring.CANDIDATES),
     }
@@ -204,7 +300,3 @@ def _facts(networks: int) -> dict[str, Any]:
 
 def _rng(seed: int) -> np.random.Generator:
     return np.random.default_rng(seed)
-
-
-def _single(prefix: str, arrays: dict[str, Any]) -> disk.Arrays:
-    return {f"{prefix}_{name}": np.asarray(each, np.float32) for name, each in arrays.items()}

@@ -1,0 +1,60 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from studies import tiny
+
+from rnnatomy.analysis import cutoffs
+from rnnatomy.data import datasets
+from rnnatomy.networks import runs
+from rnnatomy.studies import classifiers, mnist
+
+PUBLISHED = runs.published("mnist-")
+
+
+def test_networks_are_trained_with_their_recipe_into_the_published_runs(
+    many, small, tmp_path, monkeypatch, capsys
+):
+    given = []
+
+    def record(*arguments):
+        given.append(arguments)
+        return many.networks[:2]
+
+    tiny.patch_study(monkeypatch, small, tmp_path)
+    monkeypatch.setattr(classifiers, "train_classifiers", record)
+    mnist.publish(2)
+    recipe = classifiers.RECIPES["mnist"]
+    assert given == [(small, range(2), recipe, tmp_path / "results", "mnist")]
+    out = capsys.readouterr().out
+    accuracies = [run.metrics["test_accuracy"] for run in many.networks[:2]]
+    assert f"hundred-0: test accuracy {accuracies[0]:.4f}" in out
+    assert f"mean {np.mean(accuracies):.4f}, standard deviation" in out
+
+
+def test_mnist_networks_are_published():
+    assert len(PUBLISHED) >= 5
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_metrics_follow_from_the_stored_states(name):
+    run = runs.load_run(name)
+    found = run.logits
+    accuracy = (found.argmax(axis=1) == run.labels).mean()
+    assert accuracy == pytest.approx(run.metrics["test_accuracy"], abs=0.001)
+    recall = cutoffs.recall(found, run.labels)
+    np.testing.assert_allclose(recall, run.metrics["test_recall"], atol=0.001)
+    assert run.provenance["seed"] == int(name.rpartition("-")[2])
+    assert np.bincount(run.labels).tolist() == [
+        980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_states_follow_from_the_parameters(name, real_mnist):
+    run = runs.load_run(name)
+    data = datasets.mnist()
+    assert run.provenance["data_sha256"] == data.checksum
+    np.testing.assert_array_equal(run.labels, data.test.labels)
+    images = jnp.asarray(data.test.images[:500])
+    states = runs.restore(run).states(images)[:, -1]
+    np.testing.assert_allclose(run.states[:500], states, atol=1 / 200)
