@@ -2,11 +2,11 @@
 
 # ruff: noqa: E402  (settings and the import hook come before what they concern)
 
+import json
 import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -15,7 +15,11 @@ from typing import Any, NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 REAL_DATA = os.environ.get("RNNATOMY_DATA")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-COMPILED = tempfile.TemporaryDirectory(prefix="rnnatomy-compiled-")
+# threads of linear algebra that wait for each other make small fits slower
+for library in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(library, "1")
+# kept between runs, and shared by all processes of one
+COMPILED = ROOT / "build" / "compiled"
 os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(ROOT / "build" / "hypothesis"))
 
 import jaxtyping
@@ -26,6 +30,7 @@ import hypothesis
 import jax
 import numpy as np
 import pytest
+from filelock import FileLock
 from playwright.sync_api import Browser, Error, sync_playwright
 
 from rnnatomy.analysis import svd
@@ -35,9 +40,9 @@ from rnnatomy.store import checkout, disk
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
-# the same computation is compiled once in a session, also for the processes that tests start
+# the same computation is compiled once, also for the processes that tests start
 CACHE = {
-    "jax_compilation_cache_dir": COMPILED.name,
+    "jax_compilation_cache_dir": str(COMPILED),
     "jax_persistent_cache_min_compile_time_secs": 0.1,
     "jax_persistent_cache_min_entry_size_bytes": 0,
 }
@@ -184,18 +189,31 @@ def mnist_files() -> Path:
 def prepared_mnist(
     mnist_files: Path, child: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
 ) -> RealMnist:
-    cache = tmp_path_factory.mktemp("tfds")
+    base = tmp_path_factory.getbasetemp()
+    # once for all processes of a run, which share the folder above
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "prepared-mnist"
+    with FileLock(f"{shared}.lock"):
+        record = shared / "ends.json"
+        if not record.is_file():
+            shared.mkdir()
+            record.write_text(json.dumps(prepare(mnist_files, shared / "tfds", child)))
+    ends = [tuple(end) for end in json.loads(record.read_text())]
+    return RealMnist(mnist_files, shared / "tfds", ends)
+
+
+def prepare(files: Path, cache: Path, child: Callable[..., Any]) -> list[tuple[int, str, str]]:
+    """Have two processes prepare MNIST at the same time, and return how they ended."""
     code = """
 from rnnatomy.data import datasets
 if datasets.find_spec("array_record"):
     datasets._read_idx = None  # so that only TFDS can have read them
 print(datasets.mnist().checksum)
 """
-    settings = {"RNNATOMY_DATA": mnist_files.parent, "TFDS_DATA_DIR": cache}
+    cache.mkdir()
+    settings = {"RNNATOMY_DATA": files.parent, "TFDS_DATA_DIR": cache}
     children = [child(code, **settings) for _ in range(2)]
     told = [process.communicate() for process in children]
-    ends = [(process.returncode, *words) for process, words in zip(children, told, strict=True)]
-    return RealMnist(mnist_files, cache, ends)
+    return [(process.returncode, *words) for process, words in zip(children, told, strict=True)]
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ RESULTS = Path(__file__).resolve().parents[2] / "results"
 
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> Iterator[None]:
-    """Let k-means work alone: threads that wait for each other make small fits much slower."""
-    with threadpool_limits(1, user_api="openmp"):
+    """Let small fits and decompositions work alone: threads wait for each other, and are slow."""
+    with threadpool_limits(1):
         yield
 
 

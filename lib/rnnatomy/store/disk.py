@@ -16,9 +16,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 FORMAT = 1
+"""Of the manifests that are written and read."""
 
 
 Arrays = dict[str, np.ndarray]
+"""Arrays by name."""
 
 
 class StoreError(Exception):

@@ -1,9 +1,9 @@
 """What the studies of classifiers share: training many, and measuring the readout of each."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -152,6 +152,39 @@ def describe(model: models.Classifier, data: datasets.Dataset, name: str, facts:
         stored_recall_error=float(np.abs(recall - stored).max()),
     )
     return run
+
+
+class Measured(NamedTuple):
+    """What is measured of the networks of a study.
+
+    Attributes:
+        rows: of each network, arrays by name.
+        names: of the networks.
+        seconds: that their training took in all.
+    """
+
+    rows: list[disk.Arrays]
+    names: list[str]
+    seconds: float
+
+
+def measure_each(
+    networks: Iterable[runs.Run], count: int, measure: Callable[[runs.Run], disk.Arrays]
+) -> Measured:
+    """Measure networks one after the other, as they come, and tell how far it is.
+
+    Args:
+        networks: as of ``trained_runs``.
+        count: how many there will be.
+        measure: what is asked of each.
+    """
+    rows, names, seconds = [], [], 0.0
+    for run in networks:
+        rows.append(measure(run))
+        names.append(run.name)
+        seconds += run.provenance["wall_seconds"] / run.provenance["networks"]
+        progress.print_progress("measured", len(rows), count)
+    return Measured(rows, names, seconds)
 
 
 def print_epoch(epoch: training.Epoch) -> None:

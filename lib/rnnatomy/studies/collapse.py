@@ -1,12 +1,14 @@
 """MNIST classifiers trained for longer and longer on few images: neural collapse."""
 
+from collections.abc import Iterator
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
 
 from rnnatomy.data import datasets
 from rnnatomy.networks import runs
-from rnnatomy.store import checkout, results
+from rnnatomy.store import checkout, disk, results
 from rnnatomy.studies import classifiers, progress
 
 
@@ -52,26 +54,35 @@ def publish(networks: int = 10) -> None:
     few = data._replace(
         train=datasets.Split(*(part[: classifiers.GEOMETRY] for part in data.train))
     )
-    rows, names, conditions, seconds = [], [], [], 0.0
-    for condition in CONDITIONS:
-        progress.print_line(f"{condition}: {networks} networks, {classifiers.BATCH} at a time")
-        recipe = classifiers.RECIPES["mnist"]._replace(
-            epochs=condition.epochs, weight_decay=condition.weight_decay
-        )
-        label = f"collapse-{condition.epochs}-{condition.weight_decay}-{condition.hidden}"
-        for run in classifiers.trained_runs(label, networks, recipe, condition.hidden, few):
-            row = classifiers.measure_readout(run, few) | classifiers.measure_controls(run, few)
-            rows.append({name: array for name, array in row.items() if name not in LEFT_OUT})
-            names.append(run.name)
-            conditions.append(condition)
-            seconds += run.provenance["wall_seconds"] / run.provenance["networks"]
-            if condition == LONGEST and run.provenance["seed"] == 0:
-                runs.save_run(checkout.root() / "results" / run.name, run)
-            progress.print_progress("measured", len(rows), networks * len(CONDITIONS))
+
+    def measure(run: runs.Run) -> disk.Arrays:
+        if run.name == f"{_label(LONGEST)}-0":
+            runs.save_run(checkout.root() / "results" / run.name, run)
+        row = classifiers.measure_readout(run, few) | classifiers.measure_controls(run, few)
+        return {name: array for name, array in row.items() if name not in LEFT_OUT}
+
+    made = chain.from_iterable(_train(condition, networks, few) for condition in CONDITIONS)
+    count = networks * len(CONDITIONS)
+    rows, names, seconds = classifiers.measure_each(made, count, measure)
     arrays = results.stack(rows, classifiers.AXES, "network")
     coordinates = classifiers.coordinates(arrays, names)
-    for name, values in zip(Condition._fields, zip(*conditions, strict=True), strict=True):
-        coordinates[name] = ("network",), np.asarray(values, np.float32)
+    # in single precision, as all numbers that are published
+    conditions = np.repeat(np.array(CONDITIONS, np.float32), networks, axis=0)
+    for name, values in zip(Condition._fields, conditions.T, strict=True):
+        coordinates[name] = ("network",), values
     found = results.dataset(arrays, classifiers.AXES, coordinates)
     facts = {"networks": len(rows), "train_samples": classifiers.GEOMETRY}
     classifiers.publish_classifiers("collapse", found, data, seconds, facts)
+
+
+def _train(condition: Condition, networks: int, data: datasets.Dataset) -> Iterator[runs.Run]:
+    progress.print_line(f"{condition}: {networks} networks, {classifiers.BATCH} at a time")
+    recipe = classifiers.RECIPES["mnist"]._replace(
+        epochs=condition.epochs, weight_decay=condition.weight_decay
+    )
+    return classifiers.trained_runs(_label(condition), networks, recipe, condition.hidden, data)
+
+
+def _label(condition: Condition) -> str:
+    """Return how the networks of a condition are called, but for their seed."""
+    return f"collapse-{condition.epochs}-{condition.weight_decay}-{condition.hidden}"

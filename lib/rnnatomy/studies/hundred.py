@@ -3,7 +3,7 @@
 from rnnatomy.analysis import collapse
 from rnnatomy.data import datasets
 from rnnatomy.networks import runs
-from rnnatomy.store import checkout, results
+from rnnatomy.store import checkout, disk, results
 from rnnatomy.studies import classifiers, progress
 
 WHOLE = 2
@@ -22,16 +22,14 @@ def publish(networks: int = 100) -> None:
     progress.print_line(
         f"MNIST from {data.source}; {networks} networks, {classifiers.BATCH} at a time"
     )
-    rows, names, seconds = [], [], 0.0
-    for run in classifiers.trained_runs("hundred", networks, recipe, classifiers.HIDDEN, data):
-        rows.append(
-            classifiers.measure_readout(run, data) | classifiers.measure_controls(run, data)
-        )
-        names.append(run.name)
-        seconds += run.provenance["wall_seconds"] / run.provenance["networks"]
-        if len(rows) <= WHOLE:
+    made = classifiers.trained_runs("hundred", networks, recipe, classifiers.HIDDEN, data)
+
+    def measure(run: runs.Run) -> disk.Arrays:
+        if run.provenance["seed"] < WHOLE:
             runs.save_run(checkout.root() / "results" / run.name, run)
-        progress.print_progress("measured", len(rows), networks)
+        return classifiers.measure_readout(run, data) | classifiers.measure_controls(run, data)
+
+    rows, names, seconds = classifiers.measure_each(made, networks, measure)
     arrays = results.stack(rows, classifiers.AXES, "network")
     pixels = data.train.images.reshape(len(data.train.images), -1)
     arrays["pixel_means"] = collapse.class_means(pixels, data.train.labels)

@@ -5,7 +5,7 @@ import numpy as np
 from rnnatomy.analysis import gates
 from rnnatomy.data import datasets
 from rnnatomy.store import results
-from rnnatomy.studies import classifiers, progress
+from rnnatomy.studies import classifiers
 from rnnatomy.studies import gates as gate_study
 
 AXES = {
@@ -29,12 +29,10 @@ def publish(networks: int = 100) -> None:
         networks: how many, with seeds 0, 1, 2 and so on.
     """
     data, recipe = datasets.mnist(), classifiers.RECIPES["hundred"]
-    rows, names, seconds = [], [], 0.0
-    for run in classifiers.trained_runs("hundred", networks, recipe, classifiers.HIDDEN, data):
-        rows.append(gate_study.summary(run, data))
-        names.append(run.name)
-        seconds += run.provenance["wall_seconds"] / run.provenance["networks"]
-        progress.print_progress("measured", len(rows), networks)
+    made = classifiers.trained_runs("hundred", networks, recipe, classifiers.HIDDEN, data)
+    rows, names, seconds = classifiers.measure_each(
+        made, networks, lambda run: gate_study.summary(run, data)
+    )
     arrays = results.stack(rows, AXES, "network")
     coordinates = {
         "network": names,

@@ -54,8 +54,8 @@ def part(folder: Path, facts: dict[str, Any], make: Callable[[], xr.Dataset]) ->
         return kept
     started = time.perf_counter()
     data = make()
-    told = {"wall_seconds": time.perf_counter() - started, **facts}
-    return save_part(folder, data, told)
+    timed = {"wall_seconds": time.perf_counter() - started, **facts}
+    return save_part(folder, data, timed)
 
 
 def load_part(folder: Path, facts: dict[str, Any]) -> results.Study | None:
