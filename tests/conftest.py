@@ -63,6 +63,11 @@ class Planted(NamedTuple):
     labels: np.ndarray
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave the many short tests to the end, so that no process waits long for another."""
+    items.sort(key=lambda item: "analysis" in item.path.parts)
+
+
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("RNNATOMY_DATA", raising=False)

@@ -43,7 +43,8 @@ def test_a_row_that_does_not_vary_has_no_correlation():
     assert np.isnan(correlation.along(np.zeros((1, 4)), normal(0, 1, 4))).all()
 
 
-def test_the_interval_over_networks_covers_the_truth_as_often_as_it_says():
+def test_the_interval_over_networks_covers_the_truth_as_often_as_it_says(monkeypatch):
+    monkeypatch.setattr(correlation, "RESAMPLES", 199)
     rng = np.random.default_rng(0)
     # two normal numbers of correlation r have the rank correlation 6 / pi arcsin(r / 2)
     truth, missed = 6 / np.pi * np.arcsin(0.3), 0

@@ -41,7 +41,7 @@ def nbval(path):
 
 
 def test_nbval_finds_the_same(tmp_path):
-    code, text = nbval(prepare("gauge", tmp_path))
+    code, text = nbval(prepare("reproducibility", tmp_path))
     assert code == 0, text[-3000:]
     assert re.search(r"\d+ passed", text)
 

@@ -129,7 +129,7 @@ def test_a_predictor_with_any_cell(cell, sequences, tmp_path):
     assert_has_modes(path.decoder)
 
 
-@pytest.mark.parametrize("cell", ["lstm", "minimal-gru", "toy"], indirect=True)
+@pytest.mark.parametrize("cell", ["lstm", "toy"], indirect=True)
 def test_an_autoencoder_with_any_cell(cell, sequences, tmp_path):
     inputs = sequences[0]
     config = {"model": "VAE", "frames": FRAMES, "feature": FEATURE, "hidden": HIDDEN, "latent": 2}
