@@ -17,10 +17,13 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scikit-learn", "tensorfl
 
 def provenance(command: str, **facts: Any) -> dict[str, Any]:
     """Gather where a result comes from: the given facts, commit, versions, device and system."""
+    return {"command": command, **facts, **machine()}
+
+
+def machine() -> dict[str, Any]:
+    """Gather where this process computes: commit, versions, device and system."""
     device = jax.devices()[0]
     return {
-        "command": command,
-        **facts,
         "commit": _commit(),
         "versions": {"python": platform.python_version()} | {p: version(p) for p in PACKAGES},
         "device": f"{device.platform}, {len(jax.devices())} x {device.device_kind}",

@@ -1,0 +1,192 @@
+"""What a job is known by: a hash of everything that goes in.
+
+That is its settings and inputs, the code that it reaches, the packages that compute, and the kind
+of device. A comment, a docstring, the wording of an error, or a definition that the job does not
+reach changes nothing.
+"""
+
+import ast
+import hashlib
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from importlib.metadata import version
+from importlib.util import resolve_name
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "scikit-learn")
+"""Packages whose versions may change a result."""
+
+Place = tuple[str, str]
+"""A definition: its module, and its name there; "" for the whole module."""
+
+
+class Source(NamedTuple):
+    """The statements of a module.
+
+    Attributes:
+        definitions: statements at its top level that define a name, by name.
+        modules: names of modules that it imports, by the name that it gives them.
+        names: places of single definitions that it imports, by the name that it gives them.
+        rest: further statements at its top level, which run whatever is taken from it.
+    """
+
+    definitions: dict[str, list[ast.stmt]]
+    modules: dict[str, str]
+    names: dict[str, Place]
+    rest: list[ast.stmt]
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of ``PACKAGES``."""
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return {"python": python} | {name: version(name) for name in PACKAGES}
+
+
+def fingerprint(value: Any) -> str:
+    """Hash a value by its content: numbers, words, arrays, and lists, tables and tuples of these.
+
+    Lists and tuples are the same, as in a file; so are a named tuple and a table of its fields. A
+    value with an attribute ``digest`` is known by it.
+
+    Raises:
+        TypeError: for a value of another kind.
+    """
+    digest = hashlib.sha256()
+    for part in _parts(value):
+        digest.update(part)
+    return digest.hexdigest()
+
+
+@cache
+def code(function: Callable[..., Any]) -> str:
+    """Hash the code that a function may reach: its own, and all of the same project behind it.
+
+    Definitions are followed by name, through modules that are imported as modules. What is found by
+    name only when it runs, as in a table, is reached where the table is.
+
+    Args:
+        function: defined at the top level of a module.
+    """
+    project = {function.__module__.partition(".")[0], __name__.partition(".")[0]}
+    found: dict[Place, str] = {}
+    waiting: list[Place] = [(function.__module__, function.__qualname__)]
+    while waiting:
+        place = waiting.pop()
+        if place not in found and place[0].partition(".")[0] in project:
+            statements, source = _statements(place)
+            found[place] = "\n".join(map(_bare, statements))
+            waiting += [reached for one in statements for reached in _reached(one, place, source)]
+    return fingerprint([[*place, text] for place, text in sorted(found.items())])
+
+
+def _parts(value: Any) -> Iterator[bytes]:
+    """Encode a value, so that different ones never read the same."""
+    if hasattr(value, "digest"):
+        yield f"digest:{value.digest};".encode()
+    elif isinstance(value, np.generic) and value.dtype.kind in "biuf":
+        yield from _parts(value.item())
+    elif value is None or isinstance(value, bool | int | float | str):
+        text = repr(value)
+        yield f"{type(value).__name__}:{len(text)}:{text};".encode()
+    elif isinstance(value, Mapping) or hasattr(value, "_asdict"):
+        table = value if isinstance(value, Mapping) else value._asdict()
+        yield f"table:{len(table)};".encode()
+        for name in sorted(table):
+            yield from _parts(name)
+            yield from _parts(table[name])
+    elif isinstance(value, Sequence):
+        yield f"list:{len(value)};".encode()
+        for one in value:
+            yield from _parts(one)
+    elif hasattr(value, "__array__"):
+        array = np.asarray(value)
+        yield f"array:{array.dtype.str}:{array.shape};".encode()
+        yield np.ascontiguousarray(array).tobytes()
+    else:
+        kind = type(value).__name__
+        raise TypeError(f"a {kind} has no fingerprint: give numbers, words, arrays or tables.")
+
+
+@cache
+def _source(module: str) -> Source:
+    """Read the statements of a module that has been imported."""
+    loaded = sys.modules[module]
+    tree = ast.parse(inspect.getsource(loaded))
+    found = Source({}, {}, {}, [])
+    for statement in tree.body:
+        names = list(_defined(statement))
+        for name in names:
+            found.definitions.setdefault(name, []).append(statement)
+        if not names and not isinstance(statement, ast.Import | ast.ImportFrom):
+            found.rest.append(statement)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found.modules.update({a.asname or a.name: a.name for a in node.names})
+        elif isinstance(node, ast.ImportFrom):
+            package = loaded.__package__ or ""
+            base = resolve_name("." * node.level + (node.module or ""), package)
+            for alias in node.names:
+                whole = f"{base}.{alias.name}"
+                if isinstance(sys.modules.get(whole), ModuleType):
+                    found.modules[alias.asname or alias.name] = whole
+                else:
+                    found.names[alias.asname or alias.name] = base, alias.name
+    return found
+
+
+def _defined(statement: ast.stmt) -> Iterator[str]:
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        yield statement.name
+    elif isinstance(statement, ast.Assign | ast.AnnAssign):
+        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+        yield from (node.id for t in targets for node in ast.walk(t) if isinstance(node, ast.Name))
+
+
+def _statements(place: Place) -> tuple[list[ast.stmt], Source]:
+    """Return the statements that a place stands for: a definition with all that runs beside it."""
+    module, name = place
+    if module not in sys.modules:
+        return [], Source({}, {}, {}, [])
+    source = _source(module)
+    if name in source.names or name in source.modules:  # handed on from elsewhere
+        return [ast.Expr(ast.Name(name, ast.Load()))], source
+    own = source.definitions.get(name.partition(".")[0])
+    every = [one for several in source.definitions.values() for one in several]
+    return (every if own is None else own) + source.rest, source
+
+
+def _reached(statement: ast.stmt, place: Place, source: Source) -> Iterator[Place]:
+    """Give the places that a statement names, in its own module and in others."""
+    for node in ast.walk(statement):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            if node.value.id in source.modules:
+                yield source.modules[node.value.id], node.attr
+        elif isinstance(node, ast.Name):
+            if node.id in source.definitions:
+                yield place[0], node.id
+            elif node.id in source.names:
+                yield source.names[node.id]
+
+
+def _bare(statement: ast.stmt) -> str:
+    """Write a statement without what changes no result: docstrings and the wording of errors."""
+    tree = ast.parse(ast.unparse(ast.fix_missing_locations(statement)))
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            kept = [one for one in body if not _is_words(one)]
+            node.body = kept or [ast.Pass()]  # type: ignore[attr-defined]
+        if isinstance(node, ast.Raise):
+            node.exc, node.cause = None, None
+    return ast.dump(tree)
+
+
+def _is_words(statement: ast.AST) -> bool:
+    return isinstance(statement, ast.Expr) and isinstance(
+        getattr(statement.value, "value", None), str
+    )
