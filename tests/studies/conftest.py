@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from rnnatomy.data import datasets
 from rnnatomy.networks import runs
 from rnnatomy.store import results
-from rnnatomy.studies import hundred
+from rnnatomy.studies import classifiers, hundred
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
 
@@ -78,6 +78,6 @@ def many(small: datasets.Dataset, tmp_path_factory: pytest.TempPathFactory) -> M
     with pytest.MonkeyPatch.context() as patch:
         tiny.patch_study(patch, small, root)
         hundred.publish(tiny.NETWORKS)
-        names = [f"hundred-{seed}" for seed in range(tiny.NETWORKS)]
-        networks = [tiny.kept_run(root, name) for name in names]
+        given = tiny.NETWORKS, tiny.RECIPE, tiny.WIDTH, small
+        networks = tiny.unpacked(classifiers.trained("hundred", *given))
         return Many(results.load_study("hundred"), networks, root)

@@ -10,7 +10,7 @@ from rnnatomy.analysis import collapse, controls, cutoffs, svd
 from rnnatomy.data import datasets
 from rnnatomy.networks import access, runs, training
 from rnnatomy.store import checkout
-from rnnatomy.studies import classifiers
+from rnnatomy.studies import classifiers, engine
 
 SEEDS = (3, 11)
 
@@ -127,44 +127,63 @@ def test_an_epoch_is_told_in_one_line(capsys):
     assert capsys.readouterr().out == expected
 
 
-def other_fact(name, value):
-    def change(folder):
-        run = runs.load_run(str(folder))
-        runs.save_run(folder, run._replace(provenance=run.provenance | {name: value}))
-
-    return change
-
-
-def damage(folder):
-    (folder / "states.safetensors").write_bytes(b"")
-
-
 UNFIT = {
-    "of another recipe": other_fact("recipe", tiny.RECIPE._replace(weight_decay=0.5)._asdict()),
-    "of other data": other_fact("data_sha256", "0"),
-    "of another width": other_fact("hidden", 64),
-    "damaged": damage,
-    "missing": shutil.rmtree,
+    "another recipe": {"recipe": tiny.RECIPE._replace(weight_decay=0.5)},
+    "another width": {"hidden": 12},
+    "fewer samples": {"samples": 100},
 }
 
 
-@pytest.mark.parametrize("spoil", UNFIT.values(), ids=UNFIT)
-def test_a_kept_network_that_does_not_fit_is_trained_anew(
-    many, small, tmp_path, monkeypatch, spoil
-):
+@pytest.fixture
+def seeds(many, small, tmp_path, monkeypatch):
+    """Train what is not there, beside a copy of the small study, and return the seeds trained."""
     shutil.copytree(many.root, tmp_path, dirs_exist_ok=True)
     tiny.patch_study(monkeypatch, small, tmp_path)
-    wanted = []
+    wanted, fit = [], classifiers.fit_classifiers
 
-    def record(data, seeds, *rest):
+    def record(data, seeds, *rest, **options):
         wanted.extend(seeds)
-        raise KeyboardInterrupt
+        return fit(data, seeds, *rest, **options)
 
-    monkeypatch.setattr(classifiers, "train_classifiers", record)
-    spoil(tmp_path / "build" / "networks" / "hundred-2")
-    with pytest.raises(KeyboardInterrupt):
-        classifiers.trained_runs("hundred", tiny.NETWORKS, tiny.RECIPE, tiny.WIDTH, small)
-    assert wanted == [2]
+    monkeypatch.setattr(classifiers, "fit_classifiers", record)
+
+    def train(recipe=tiny.RECIPE, hidden=tiny.WIDTH, data=small, **options):
+        classifiers.trained("hundred", 2, recipe, hidden, data, **options)
+        return wanted
+
+    return train
+
+
+@pytest.mark.parametrize("change", UNFIT.values(), ids=UNFIT)
+def test_networks_of_other_settings_are_trained_anew(seeds, change):
+    assert seeds() == []
+    assert seeds(**change) == [0, 1]
+
+
+def test_networks_of_other_data_are_trained_anew(seeds, small, monkeypatch):
+    other = small._replace(checksum="0" * 64)
+    monkeypatch.setattr(datasets, "mnist", lambda: other)
+    assert seeds(data=other) == [0, 1]
+
+
+def test_a_damaged_network_is_trained_anew(seeds):
+    (folder,) = (checkout.root() / "build" / "jobs").glob("hundred-1-*")
+    (folder / "arrays.safetensors").write_bytes(b"")
+    assert seeds() == [1]
+
+
+def test_a_process_with_other_data_refuses_the_job(seeds, small):
+    with pytest.raises(engine.EngineError, match="the data here have sha256"):
+        seeds(data=small._replace(checksum="0" * 64))
+
+
+def test_a_packed_network_comes_out_as_it_was(many):
+    for run in many.networks:
+        again = classifiers.unpack(classifiers.pack(run), run.name)
+        assert (again.config, again.metrics, again.name) == (run.config, run.metrics, run.name)
+        np.testing.assert_array_equal(again.states, run.states)
+        for name, array in run.parameters.items():
+            np.testing.assert_array_equal(again.parameters[name], array)
 
 
 TEST_COUNTS = np.array([980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009])

@@ -40,7 +40,7 @@ def study(small, tmp_path_factory):
 def test_each_condition_is_trained_on_few_images_by_its_own_recipe(study, small):
     found, trained_on, _ = study
     recipes = [tiny.RECIPE._replace(epochs=1, weight_decay=decay) for decay in (0.01, 0.5)]
-    assert trained_on == [(100, 100, recipe) for recipe in recipes]
+    assert trained_on == [(100, 100, recipe) for recipe in recipes for _ in range(2)]
     facts = {"networks": 4, "train_samples": 100, "data_sha256": small.checksum}
     assert facts.items() <= found.provenance.items()
 
@@ -48,6 +48,7 @@ def test_each_condition_is_trained_on_few_images_by_its_own_recipe(study, small)
 def test_the_study_has_one_row_a_condition_and_network(study, small, monkeypatch):
     found, _, root = study
     tiny.patch_study(monkeypatch, small, root)
+    monkeypatch.setitem(classifiers.RECIPES, "mnist", tiny.RECIPE)
     data = found.data
     assert data["seed"].to_numpy().tolist() == [0, 1, 0, 1]
     assert data["epochs"].to_numpy().tolist() == [1] * 4
@@ -56,8 +57,8 @@ def test_the_study_has_one_row_a_condition_and_network(study, small, monkeypatch
     conditions = "1-0.01-16-0", "1-0.01-16-1", "1-0.5-12-0", "1-0.5-12-1"
     names = [f"collapse-{condition}" for condition in conditions]
     assert data["network"].to_numpy().tolist() == names
-    for name in names:
-        run = tiny.kept_run(root, name)
+    kept = [network for c in CONDITIONS for network in collapse._train(c, 2, small)]
+    for name, run in zip(names, tiny.unpacked(kept), strict=True):
         row = classifiers.measure_readout(run, small) | classifiers.measure_controls(run, small)
         assert set(data.data_vars) == row.keys() - set(collapse.LEFT_OUT)
         for key, array in data.sel(network=name).data_vars.items():

@@ -1,3 +1,5 @@
+import shutil
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -41,6 +43,7 @@ def network(run):
 
 def tiny(patch, folder, data):
     patch.setattr(checkout, "ROOT", folder)
+    patch.setenv("ENGINE", "here")
     patch.setattr(datasets, "mnist", lambda: data)
     patch.setattr(gate_study, "OTHERS", ("other-0",))
     patch.setattr(gate_study, "RANKS", {"input": (0, 2), "recurrent": (0, 3)})
@@ -53,14 +56,14 @@ def tiny(patch, folder, data):
 
 @pytest.fixture(scope="module")
 def study(small, tmp_path_factory):
-    folder, lines = tmp_path_factory.mktemp("gates"), []
+    folder = tmp_path_factory.mktemp("gates")
     with pytest.MonkeyPatch.context() as patch:
         tiny(patch, folder, small)
         for seed, name in enumerate(("mnist-0", "mnist-1", "other-0")):
             runs.save_run(folder / "results" / name, a_run(name, seed))
-        gate_study.publish(2, lines.append)
+        gate_study.publish(2)
         found = results.load_study("gates")
-    return folder, found, lines
+    return folder, found
 
 
 def by_hand(run, matrices, images):
@@ -105,7 +108,7 @@ def test_a_model_keeps_its_own_matrices(small, run, network):
 
 
 def test_the_study_has_rows_for_whole_networks_and_for_others(study):
-    _, found, lines = study
+    _, found = study
     assert found.provenance["runs"] == ["mnist-0", "mnist-1", "other-0"]
     assert found.provenance["energies"] == [0.5, 0.9]
     data = found.data
@@ -120,8 +123,7 @@ def test_the_study_has_rows_for_whole_networks_and_for_others(study):
     assert data["rank"].sel(matrix="recurrent f").to_numpy().tolist() == [0, 3]
     assert data["probed_row"].to_numpy().tolist() == [2, 4, 6, 8]
     assert all(np.isfinite(array).all() for array in data.data_vars.values())
-    assert [line.split(":")[0] for line in lines] == ["mnist-0", "mnist-1", "other-0"]
-    assert "3 of 3; at most 0 min left" in lines[-1]
+    assert found.provenance["jobs"] == 3 and found.provenance["reused"] == []
 
 
 def test_the_study_has_the_published_form(study, published, assert_same_form):
@@ -272,22 +274,39 @@ def test_the_images_to_be_shown_are_the_first_of_each_digit(study, small):
         np.testing.assert_array_equal(numbers[arrays["labels"] == digit], first)
 
 
-def test_an_interrupted_study_goes_on_from_the_last_finished_network(study, small, monkeypatch):
-    folder, found, _ = study
+def test_a_study_that_is_there_is_published_without_measuring(study, small, monkeypatch):
+    folder, found = study
     tiny(monkeypatch, folder, small)
     monkeypatch.setattr(gate_study, "recalls", None)  # nothing is measured anew
     (folder / "results" / "gates" / "study.json").unlink()
-    gate_study.publish(2, lambda line: None)
+    gate_study.publish(2)
     again = results.load_study(str(folder / "results" / "gates"))
-    assert again.data.identical(found.data)
+    assert again.data.identical(found.data) and again.provenance["reused"] == "all"
 
 
-def test_a_network_measured_otherwise_is_measured_anew(study, small, monkeypatch):
-    tiny(monkeypatch, study[0], small)
-    monkeypatch.setattr(gate_study, "ENERGIES", (0.7,))
-    monkeypatch.setattr(results, "save_study", lambda folder, study: None)
-    made = gate_study._part("other-0", False, small)
-    assert made.data["energy_test"].shape == (1, 10)
+def test_a_network_trained_anew_under_the_same_name_is_measured_anew(
+    study, small, tmp_path, monkeypatch
+):
+    shutil.copytree(study[0], tmp_path, dirs_exist_ok=True)
+    tiny(monkeypatch, tmp_path, small)
+    other = a_run("mnist-1", 7)
+    runs.save_run(tmp_path / "results" / "mnist-1", other._replace(provenance={"seed": 1}))
+    gate_study.publish(2)
+    found = results.load_study("gates")
+    assert found.provenance["reused"] == ["mnist-0", "other-0"]
+    row = found.data["recurrent_spectra"].sel(network="mnist-1", kind="trained", gate="o")
+    s = svd.svd(access.matrices(runs.restore(other))["recurrent o"]).s
+    np.testing.assert_allclose(row, s, rtol=1e-5)
+
+
+def test_a_network_that_is_told_otherwise_is_not_measured_anew(study, small, tmp_path, monkeypatch):
+    shutil.copytree(study[0], tmp_path, dirs_exist_ok=True)
+    tiny(monkeypatch, tmp_path, small)
+    run = a_run("mnist-1", 1)
+    told = run._replace(provenance={"seed": 1, "commit": "another"}, metrics={"loss": 1.0})
+    runs.save_run(tmp_path / "results" / "mnist-1", told)
+    gate_study.publish(2)
+    assert results.load_study("gates").provenance["reused"] == "all"
 
 
 def test_a_run_of_another_kind_is_refused(study, small, monkeypatch):
@@ -298,7 +317,7 @@ def test_a_run_of_another_kind_is_refused(study, small, monkeypatch):
     other = runs.Run("pair-0", pair.config, access.flatten(pair), {}, {"seed": 0})
     runs.save_run(folder / "results" / "pair-0", other)
     with pytest.raises(disk.StoreError, match="holds a Seq2Seq, not a Classifier"):
-        gate_study.publish(2, lambda line: None)
+        gate_study.publish(2)
 
 
 def test_the_published_study_is_whole(published):

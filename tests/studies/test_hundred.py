@@ -1,3 +1,5 @@
+import shutil
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -6,8 +8,8 @@ from studies import tiny
 
 from rnnatomy.analysis import collapse, controls, cutoffs, svd
 from rnnatomy.data import datasets
-from rnnatomy.networks import runs, training
-from rnnatomy.store import checkout, results
+from rnnatomy.networks import runs
+from rnnatomy.store import checkout, checkpoints, results
 from rnnatomy.studies import __main__, classifiers, hundred
 
 
@@ -49,9 +51,8 @@ def test_a_study_tells_where_it_comes_from(many, small):
     assert told["networks"] == tiny.NETWORKS and told["hidden"] == tiny.WIDTH
     assert told["recipe"] == tiny.RECIPE._asdict()
     assert told["data"] == "digits" and told["data_sha256"] == small.checksum
-    # two batches: each network tells the time of its batch
-    each = [run.provenance["wall_seconds"] for run in many.networks]
-    assert told["wall_seconds"] == pytest.approx(each[0] + each[2], abs=0.11) and min(each) > 0
+    # each network is trained by a job, and measured by another
+    assert told["jobs"] == 2 * tiny.NETWORKS and told["reused"] == [] and told["wall_seconds"] > 0
     assert {"command", "commit", "versions", "device", "cores", "system"} <= told.keys()
 
 
@@ -61,7 +62,11 @@ def test_the_first_networks_of_a_study_are_published_whole(many, monkeypatch):
     for run in many.networks[: hundred.WHOLE]:
         found = runs.load_run(run.name)
         assert (found.config, found.metrics) == (run.config, run.metrics)
-        assert found.provenance == run.provenance
+        told = found.provenance
+        assert (told["seed"], told["networks"]) == (run.provenance["seed"], 1)
+        assert told["recipe"] == tiny.RECIPE._asdict() and told["hidden"] == tiny.WIDTH
+        assert told["data"] == "digits" and told["wall_seconds"] > 0
+        assert {"command", "commit", "versions", "device", "cores", "system"} <= told.keys()
         np.testing.assert_array_equal(found.states, run.states)
         for name, array in run.parameters.items():
             np.testing.assert_array_equal(found.parameters[name], array)
@@ -159,52 +164,54 @@ def test_the_means_of_the_pixels_are_those_of_all_training_samples(many, small):
 
 @pytest.fixture
 def seeds_trained(monkeypatch):
-    """The seeds of each batch that is trained from now on."""
-    batches, train_classifiers = [], classifiers.train_classifiers
+    """The seeds that are trained from now on."""
+    trained, fit = [], classifiers.fit_classifiers
 
-    def recorded(data, seeds, *rest):
-        batches.append(list(seeds))
-        return train_classifiers(data, seeds, *rest)
+    def recorded(data, seeds, *rest, **options):
+        trained.extend(seeds)
+        return fit(data, seeds, *rest, **options)
 
-    monkeypatch.setattr(classifiers, "train_classifiers", recorded)
-    return batches
+    monkeypatch.setattr(classifiers, "fit_classifiers", recorded)
+    return trained
 
 
 def test_an_interrupted_study_keeps_what_it_has_and_ends_the_same(
     many, small, tmp_path, monkeypatch, seeds_trained, capsys
 ):
     tiny.patch_study(monkeypatch, small, tmp_path)
-    monkeypatch.setattr(training, "use_each_core", lambda: None)
     monkeypatch.setattr("sys.argv", ["studies", "hundred", "--networks", str(tiny.NETWORKS)])
-    epochs = []
+    save, saved = checkpoints.save, []
 
-    def interrupt_in_the_second_batch(epoch):
-        epochs.append(epoch.number)
-        if len(epochs) == 3:
+    def interrupt_in_the_third_network(*given):
+        saved.append(save(*given))
+        if len(saved) == 5:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(classifiers, "print_epoch", interrupt_in_the_second_batch)
-        with pytest.raises(SystemExit, match="Interrupted; the same command goes on from the last"):
+        patch.setattr(checkpoints, "save", interrupt_in_the_third_network)
+        with pytest.raises(SystemExit, match="Interrupted; the same command goes on from the jobs"):
             __main__.main()
-    folder = tmp_path / "build" / "networks"
-    assert sorted(path.name for path in folder.iterdir()) == ["hundred-0", "hundred-1"]
+    folder = tmp_path / "build" / "jobs"
+    kept = sorted(path for path in folder.iterdir() if path.name.startswith("hundred"))
+    assert [path.name.rpartition("-")[0] for path in kept] == ["hundred-0", "hundred-1"]
     assert not (tmp_path / "results").exists()
-    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    assert "trained 2 of 4; " in capsys.readouterr().out
+    before = {path: path.stat().st_mtime_ns for one in kept for path in one.rglob("*")}
+    capsys.readouterr()
 
-    monkeypatch.setattr(classifiers, "print_epoch", lambda epoch: epochs.append(epoch.number))
+    monkeypatch.setattr(checkpoints, "save", lambda *given: saved.append(save(*given)))
     __main__.main()
-    assert epochs == [1, 2, 1, 2]  # none of the epochs was gone through again
-    assert seeds_trained == [[0, 1], [2, 3], [2, 3]]
+    assert len(saved) == 8  # none of the epochs was gone through again
+    assert seeds_trained == [0, 1, 2, 2, 3]
     assert {path: path.stat().st_mtime_ns for path in before} == before
     out = capsys.readouterr().out
-    assert f"2 of 4 are there already, in {folder}" in out
-    assert "trained 4 of 4; 0 min 00 s left" in out
-    assert results.load_study("hundred").data.identical(many.study.data)
+    assert "hundred: 4 of 4 jobs done, 2 of them reused\n" in out
+    assert "hundred, measured: 4 of 4 jobs done\n" in out
+    study = results.load_study("hundred")
+    assert study.data.identical(many.study.data)
+    assert study.provenance["reused"] == ["hundred-0", "hundred-1"]
 
 
-def test_a_study_that_is_there_is_measured_without_training(
+def test_a_study_that_is_there_is_published_without_training(
     many, small, monkeypatch, seeds_trained
 ):
     tiny.patch_study(monkeypatch, small, many.root)
@@ -213,9 +220,22 @@ def test_a_study_that_is_there_is_measured_without_training(
     hundred.publish(2)
     assert seeds_trained == []
     (again,) = saved
+    assert again.provenance["reused"] == "all" and again.provenance["jobs"] == 4
     first = many.study.data.isel(network=slice(2))
     for name, array in first.data_vars.items():
         np.testing.assert_array_equal(again.data[name], array)
+
+
+def test_more_networks_are_trained_beside_those_that_are_there(
+    many, small, tmp_path, monkeypatch, seeds_trained
+):
+    shutil.copytree(many.root, tmp_path, dirs_exist_ok=True)
+    tiny.patch_study(monkeypatch, small, tmp_path)
+    hundred.publish(tiny.NETWORKS + 1)
+    assert seeds_trained == [tiny.NETWORKS]
+    found = results.load_study("hundred")
+    rows = found.data.isel(network=slice(tiny.NETWORKS))
+    np.testing.assert_array_equal(rows["shapley"], many.study.data["shapley"])
 
 
 TEST_COUNTS = np.array([980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009])

@@ -18,7 +18,7 @@ def published(load_published):
 @pytest.fixture
 def study(many, small, monkeypatch):
     tiny.patch_study(monkeypatch, small, many.root)
-    monkeypatch.setattr(classifiers, "train_classifiers", None)  # nothing is trained anew
+    monkeypatch.setattr(classifiers, "fit_classifiers", None)  # nothing is trained anew
     layers.publish(tiny.NETWORKS)
     return results.load_study("layers")
 

@@ -5,20 +5,18 @@ import pytest
 
 from rnnatomy import studies
 from rnnatomy.data import datasets, files
-from rnnatomy.networks import training
 from rnnatomy.store import checkout, results
-from rnnatomy.studies import __main__, hundred
+from rnnatomy.studies import __main__, engine, hundred
 
 HERE = Path(__file__).parent
 
 
 @pytest.fixture
 def command(monkeypatch):
-    """Run the command as a user does, but on the devices that there are."""
+    """Run the command as a user does."""
 
     def run(*words):
         monkeypatch.setattr("sys.argv", ["studies", *words])
-        monkeypatch.setattr(training, "use_each_core", lambda: None)
         __main__.main()
 
     return run
@@ -71,14 +69,22 @@ def test_without_the_book_the_command_says_so_in_one_line(monkeypatch, command):
         command("mnist")
 
 
-@pytest.mark.parametrize("words", [["hundred"], ["hundred", "--networks", "7"]])
-def test_the_command_uses_each_core_and_then_runs_the_study(monkeypatch, words):
+@pytest.mark.parametrize("words", [[], ["--networks", "7"]])
+def test_the_command_runs_the_study(monkeypatch, command, words):
     called = []
-    monkeypatch.setattr("sys.argv", ["studies", *words])
-    monkeypatch.setattr(training, "use_each_core", lambda: called.append("cores"))
     monkeypatch.setattr(hundred, "publish", lambda **given: called.append(given))
-    __main__.main()
-    assert called == ["cores", {"networks": 7} if words[1:] else {}]
+    command("hundred", *words)
+    assert called == [{"networks": 7} if words else {}]
+
+
+@pytest.mark.parametrize("error", [engine.EngineError("no workers"), OSError(28, "No space left")])
+def test_a_study_without_workers_or_disk_ends_with_one_line(monkeypatch, command, error):
+    def fail():
+        raise error
+
+    monkeypatch.setattr(hundred, "publish", fail)
+    with pytest.raises(SystemExit, match=r"^error: .*(no workers|No space left)$"):
+        command("hundred")
 
 
 @pytest.mark.parametrize("networks", ["0", "1", "-3"])

@@ -12,22 +12,20 @@ PUBLISHED = runs.published("mnist-")
 
 
 def test_networks_are_trained_with_their_recipe_into_the_published_runs(
-    many, small, tmp_path, monkeypatch, capsys
+    small, tmp_path, monkeypatch, capsys
 ):
-    given = []
-
-    def record(*arguments):
-        given.append(arguments)
-        return many.networks[:2]
-
     tiny.patch_study(monkeypatch, small, tmp_path)
-    monkeypatch.setattr(classifiers, "train_classifiers", record)
+    monkeypatch.setitem(classifiers.RECIPES, "mnist", tiny.RECIPE._replace(epochs=1))
     mnist.publish(2)
-    recipe = classifiers.RECIPES["mnist"]
-    assert given == [(small, range(2), recipe, tmp_path / "results", "mnist")]
-    out = capsys.readouterr().out
-    accuracies = [run.metrics["test_accuracy"] for run in many.networks[:2]]
-    assert f"hundred-0: test accuracy {accuracies[0]:.4f}" in out
+    assert runs.published() == ["mnist-0", "mnist-1"]
+    out, accuracies = capsys.readouterr().out, []
+    for seed, run in enumerate(map(runs.load_run, runs.published())):
+        accuracies.append(run.metrics["test_accuracy"])
+        assert f"{run.name}: test accuracy {accuracies[-1]:.4f}" in out
+        told = run.provenance
+        assert (told["seed"], told["data_sha256"]) == (seed, small.checksum)
+        assert told["recipe"] == classifiers.RECIPES["mnist"]._asdict()
+        assert len(run.metrics["history"]["loss"]) == 1
     assert f"mean {np.mean(accuracies):.4f}, standard deviation" in out
 
 

@@ -1,5 +1,6 @@
 """The study of a hundred networks as one of a few small networks on few digits."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from rnnatomy.data import datasets
 from rnnatomy.networks import runs, training
 from rnnatomy.store import checkout
-from rnnatomy.studies import classifiers
+from rnnatomy.studies import classifiers, engine
 
 RECIPE = training.Recipe(epochs=2, batch=32)
 NETWORKS = 4
@@ -20,12 +21,12 @@ def patch_study(patch: pytest.MonkeyPatch, small: datasets.Dataset, root: Path) 
     patch.setitem(classifiers.RECIPES, "hundred", RECIPE)
     patch.setattr(checkout, "ROOT", root)
     patch.setattr(classifiers, "HIDDEN", WIDTH)
-    patch.setattr(classifiers, "BATCH", 2)
+    patch.setenv("ENGINE", "here")
     patch.setattr(classifiers, "GEOMETRY", 100)
 
 
-def kept_run(root: Path, name: str) -> runs.Run:
-    return runs.load_run(str(root / "build" / "networks" / name))
+def unpacked(networks: Sequence[engine.Kept]) -> list[runs.Run]:
+    return [classifiers.unpack(engine.load(kept), kept.label) for kept in networks]
 
 
 def all_cutoffs(parts, bias, states, labels):

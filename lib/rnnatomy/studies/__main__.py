@@ -1,8 +1,12 @@
 """The studies: expensive computations whose small results are published in ``results/``.
 
 Run with ``make results``, or one at a time: ``python -m rnnatomy.studies mnist``. A study is a
-module here with a function ``publish``; its name is that of the folder it writes. One that was
-interrupted goes on from its last finished part when it is started again.
+module here with a function ``publish``; its name is that of the folder it writes. Its jobs are kept
+in ``build/jobs``: one that was interrupted goes on from there when it is started again.
+
+The environment variable ENGINE says who does the jobs: a number of processes of this machine (else
+one for each core), "here" for this process, or the address of a Dask cluster, tcp://host:8786.
+ENGINE_JOB names one job to run in this process.
 """
 
 import argparse
@@ -13,11 +17,22 @@ from pkgutil import iter_modules
 
 from rnnatomy import studies
 from rnnatomy.data import files
-from rnnatomy.networks import training
 from rnnatomy.store import checkout, disk
+from rnnatomy.studies import engine
 
 FIRST = ("mnist", "hundred", "collapse")
 """Studies whose networks others read."""
+
+
+ERRORS = (
+    files.DataError,
+    disk.StoreError,
+    checkout.CheckoutError,
+    engine.EngineError,
+    ValueError,
+    OSError,
+)
+"""What ends the command with a sentence."""
 
 
 def registered() -> dict[str, Callable[..., None]]:
@@ -34,24 +49,27 @@ def registered() -> dict[str, Callable[..., None]]:
 def main() -> None:
     """Run one study by name, or list them all."""
     known = registered()
-    parser = argparse.ArgumentParser(prog="python -m rnnatomy.studies", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m rnnatomy.studies",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("study", choices=[*known, "list"], help="which study to run; list: names")
     parser.add_argument("--networks", type=int, help="how many, if not as published")
     options = parser.parse_args()
     if options.study == "list":
         print(" ".join(known))
         return
-    training.use_each_core()
     if options.networks is not None and options.networks < 2:
         sys.exit(f"error: --networks is {options.networks}: give a whole number of at least 2.")
     try:
         checkout.root()
         given = {} if options.networks is None else {"networks": options.networks}
         known[options.study](**given)
-    except (files.DataError, disk.StoreError, checkout.CheckoutError, ValueError) as error:
+    except ERRORS as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
-        sys.exit("\nInterrupted; the same command goes on from the last finished epoch.")
+        sys.exit("\nInterrupted; the same command goes on from the jobs that are done.")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """What the studies of classifiers share: training many, and measuring the readout of each."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,13 +15,9 @@ from rnnatomy.analysis import collapse, controls, cutoffs, svd
 from rnnatomy.data import datasets
 from rnnatomy.networks import access, models, runs, training
 from rnnatomy.store import checkout, disk, origin, results
-from rnnatomy.studies import progress
+from rnnatomy.studies import engine, inputs, progress
 
 HIDDEN = 128
-
-
-BATCH = 10
-"""So many networks of a large study are trained as one computation, and kept together."""
 
 
 GEOMETRY = 10_000
@@ -35,6 +31,9 @@ RECIPES = {
 }
 """The recipe of each data set, and of the study of a hundred networks, which are trained on MNIST
 for less long, so that two cores can make them all in about an hour."""
+
+
+_PARAMETERS = "parameters/"
 
 
 CONTROLS = ("rotated", "random", "untrained")
@@ -81,11 +80,13 @@ def train_classifiers(
     label: str,
     hidden: int = HIDDEN,
 ) -> list[runs.Run]:
-    """Train one classifier per seed and save each as a run.
+    """Train one classifier per seed in this process, and save each as a run.
+
+    A training that was interrupted goes on from its last finished epoch.
 
     Args:
         data: train fits, validation is followed, test is reported.
-        seeds: one network each, all trained as one computation.
+        seeds: one network each.
         recipe: optimiser and schedule.
         folder: gets one run ``<label>-<seed>`` per network, written when training has ended.
         label: such as "mnist".
@@ -94,10 +95,41 @@ def train_classifiers(
     Returns:
         The runs, as a reader would load them.
     """
-    keys = jax.vmap(jax.random.key)(np.asarray(seeds))
-    validation = tuple(jnp.asarray(part) for part in data.validation)
     tag = f"{label}-{hidden}-{seeds[0]}-{seeds[-1]}-{recipe.epochs}-{recipe.learning_rate}"
     checkpoint = checkout.root() / "build" / "checkpoints" / f"{tag}.safetensors"
+    started = time.perf_counter()
+    made = fit_classifiers(data, seeds, recipe, hidden, report=print_epoch, checkpoint=checkpoint)
+    seconds = round(time.perf_counter() - started, 1)
+    facts = _facts(data, recipe, hidden) | {"networks": len(seeds), "wall_seconds": seconds}
+    for run in made:
+        told = origin.provenance(origin.command_line(), **run.provenance, **facts)
+        named = run._replace(name=f"{label}-{run.provenance['seed']}", provenance=told)
+        runs.save_run(folder / named.name, named)
+    checkpoint.unlink(missing_ok=True)
+    return [runs.load_run(str(folder / f"{label}-{seed}")) for seed in seeds]
+
+
+def fit_classifiers(
+    data: datasets.Dataset,
+    seeds: Sequence[int],
+    recipe: training.Recipe,
+    hidden: int,
+    **options: Any,
+) -> list[runs.Run]:
+    """Fit one classifier per seed, and measure it on the test part.
+
+    Args:
+        data: as of ``train_classifiers``.
+        seeds: one network each.
+        recipe: optimiser and schedule.
+        hidden: number of LSTM units.
+        options: as of ``training.fit_ensemble``.
+
+    Returns:
+        Runs without a name, whose provenance is the seed alone.
+    """
+    keys = jax.vmap(jax.random.key)(np.asarray(seeds))
+    validation = tuple(jnp.asarray(part) for part in data.validation)
     fitted = training.fit_ensemble(
         classifier(data, hidden),
         training.cross_entropy,
@@ -105,41 +137,28 @@ def train_classifiers(
         recipe,
         keys,
         measure=lambda model: training.evaluate(model, *validation),
-        report=print_epoch,
-        checkpoint=checkpoint,
+        **options,
     )
-    seconds = round(float(fitted.history.pop("seconds").sum()), 1)
-    saved = []
+    fitted.history.pop("seconds")
+    made = []
     for member, seed in enumerate(seeds):
-        facts = {
-            "seed": int(seed),
-            "hidden": hidden,
-            "recipe": recipe._asdict(),
-            "data": data.name,
-            "data_sha256": data.checksum,
-            "networks": len(seeds),
-            "wall_seconds": seconds,
-        }
-        run = describe(training.member(fitted, member), data, f"{label}-{seed}", facts)
+        run = describe(training.member(fitted, member), data, int(seed))
         history = {
             name: value[:, member].round(6).tolist() for name, value in fitted.history.items()
         }
-        run.metrics["history"] = history
-        runs.save_run(folder / run.name, run)
-        saved.append(runs.load_run(str(folder / run.name)))
-    checkpoint.unlink(missing_ok=True)
-    return saved
+        made.append(run._replace(metrics=run.metrics | {"history": history}))
+    return made
 
 
-def describe(model: models.Classifier, data: datasets.Dataset, name: str, facts: dict) -> runs.Run:
-    """Measure a trained classifier on the test part and gather it into a run."""
+def describe(model: models.Classifier, data: datasets.Dataset, seed: int) -> runs.Run:
+    """Measure a trained classifier on the test part and gather it into a run without a name."""
     labels, states = data.test.labels, access.last_states(model, data.test.images)
     run = runs.Run(
-        name=name,
+        name="",
         config=model.config,
         parameters=access.flatten(model),
         metrics={},
-        provenance=origin.provenance(origin.command_line(), **facts),
+        provenance={"seed": seed},
         states=states,
         labels=labels,
     )
@@ -154,37 +173,121 @@ def describe(model: models.Classifier, data: datasets.Dataset, name: str, facts:
     return run
 
 
-class Measured(NamedTuple):
-    """What is measured of the networks of a study.
-
-    Attributes:
-        rows: of each network, arrays by name.
-        names: of the networks.
-        seconds: that their training took in all.
-    """
-
-    rows: list[disk.Arrays]
-    names: list[str]
-    seconds: float
-
-
-def measure_each(
-    networks: Iterable[runs.Run], count: int, measure: Callable[[runs.Run], disk.Arrays]
-) -> Measured:
-    """Measure networks one after the other, as they come, and tell how far it is.
+def trained(
+    label: str,
+    networks: int,
+    recipe: training.Recipe,
+    hidden: int,
+    data: datasets.Dataset,
+    samples: int | None = None,
+) -> list[engine.Kept]:
+    """Train the networks of a study on the engine, or find those that are trained.
 
     Args:
-        networks: as of ``trained_runs``.
-        count: how many there will be.
-        measure: what is asked of each.
+        label: of the networks, which are called ``<label>-<seed>``.
+        networks: how many, with seeds 0, 1, 2 and so on.
+        recipe: optimiser and schedule.
+        hidden: number of LSTM units.
+        data: MNIST, which each process loads for itself.
+        samples: so many of the training part are used, the first; None: all.
     """
-    rows, names, seconds = [], [], 0.0
-    for run in networks:
-        rows.append(measure(run))
-        names.append(run.name)
-        seconds += run.provenance["wall_seconds"] / run.provenance["networks"]
-        progress.print_progress("measured", len(rows), count)
-    return Measured(rows, names, seconds)
+    settings = {
+        "data_sha256": data.checksum,
+        "samples": samples,
+        "hidden": hidden,
+        "recipe": recipe._asdict(),
+    }
+    return engine.run(
+        label,
+        [
+            engine.Job(f"{label}-{seed}", train, {"seed": seed, **settings}, many="seed")
+            for seed in range(networks)
+        ],
+    )
+
+
+def train(
+    seed: Sequence[int],
+    data_sha256: str,
+    samples: int | None,
+    hidden: int,
+    recipe: dict[str, Any],
+) -> list[engine.Made]:
+    """Train classifiers, as a job: one for each seed."""
+    data = first(inputs.mnist(data_sha256), samples)
+    made = fit_classifiers(
+        data, seed, training.Recipe(**recipe), hidden, checkpoint=engine.checkpoint()
+    )
+    return [pack(run) for run in made]
+
+
+def measured(
+    label: str,
+    networks: Sequence[engine.Kept],
+    work: Callable[..., disk.Arrays],
+    data: datasets.Dataset,
+    **settings: Any,
+) -> list[engine.Kept]:
+    """Measure networks on the engine, or find what was measured of them.
+
+    Args:
+        label: of the study.
+        networks: as of ``trained``.
+        work: measures a network; it takes what ``pack`` made of it as ``network``, its ``name``,
+            the checksum of the data as ``data_sha256``, and the settings.
+        data: MNIST.
+        settings: further ones.
+    """
+    given = settings | {"data_sha256": data.checksum}
+    return engine.run(
+        f"{label}, measured",
+        [
+            engine.Job(
+                f"{kept.label} measured", work, given | {"name": kept.label}, {"network": kept}
+            )
+            for kept in networks
+        ],
+    )
+
+
+def first(data: datasets.Dataset, samples: int | None) -> datasets.Dataset:
+    """Leave the first samples of the training part; None: all."""
+    return data._replace(train=datasets.Split(*(part[:samples] for part in data.train)))
+
+
+def pack(run: runs.Run) -> engine.Made:
+    """Turn a run with states into what a job makes."""
+    assert run.states is not None and run.labels is not None
+    arrays = {f"{_PARAMETERS}{name}": array for name, array in run.parameters.items()}
+    arrays |= {"states": runs.quantise(run.states), "labels": run.labels}
+    return engine.Made(
+        arrays, {"config": run.config, "metrics": run.metrics, "provenance": run.provenance}
+    )
+
+
+def unpack(made: engine.Made, name: str) -> runs.Run:
+    """Turn what a job has made into the run that it was, with a name."""
+    parameters = {
+        path.removeprefix(_PARAMETERS): array
+        for path, array in made.arrays.items()
+        if path.startswith(_PARAMETERS)
+    }
+    states = runs.dequantise(made.arrays["states"])
+    return runs.Run(
+        name, parameters=parameters, states=states, labels=made.arrays["labels"], **made.facts
+    )
+
+
+def publish_run(
+    kept: engine.Kept, recipe: training.Recipe, hidden: int, data: datasets.Dataset
+) -> runs.Run:
+    """Publish a network whole, as a run in ``results/``, and return it."""
+    run = unpack(engine.load(kept), kept.label)
+    facts = _facts(data, recipe, hidden) | {"networks": 1, "wall_seconds": round(kept.seconds, 1)}
+    told = {"command": origin.command_line(), **run.provenance, **facts, **kept.origin}
+    folder = checkout.root() / "results" / run.name
+    runs.save_run(folder, run._replace(provenance=told))
+    return runs.load_run(str(folder))
 
 
 def print_epoch(epoch: training.Epoch) -> None:
@@ -201,31 +304,6 @@ def print_epoch(epoch: training.Epoch) -> None:
     )
 
 
-def trained_runs(
-    label: str, networks: int, recipe: training.Recipe, hidden: int, data: datasets.Dataset
-) -> Iterator[runs.Run]:
-    """Give the networks of a study, from ``build/networks`` if they are there, else trained.
-
-    A batch of networks is kept when it is trained; an interrupted batch goes on from its last
-    finished epoch.
-    """
-    folder, started = checkout.root() / "build" / "networks", time.perf_counter()
-    names = [f"{label}-{seed}" for seed in range(networks)]
-    wanted = [s for s, n in enumerate(names) if not _is_current(folder / n, data, recipe, hidden)]
-    if len(wanted) < networks:
-        progress.print_line(
-            f"{networks - len(wanted)} of {networks} are there already, in {folder}"
-        )
-    for first in range(0, len(wanted), BATCH):
-        batch = wanted[first : first + BATCH]
-        train_classifiers(data, batch, recipe, folder, label, hidden)
-        done = first + len(batch)
-        left = progress.clock(progress.seconds_left(started, done, len(wanted)))
-        there = networks - len(wanted) + done
-        progress.print_line(f"trained {there} of {networks}; {left} left")
-    return (runs.load_run(str(folder / name)) for name in names)
-
-
 def coordinates(arrays: disk.Arrays, names: Sequence[str]) -> dict[str, Any]:
     """Return the coordinates of the arrays of networks, by their names ``<label>-<seed>``."""
     ranks, digits = arrays["nested"].shape[1:]
@@ -240,7 +318,11 @@ def coordinates(arrays: disk.Arrays, names: Sequence[str]) -> dict[str, Any]:
 
 
 def publish_classifiers(
-    name: str, found: xr.Dataset, data: datasets.Dataset, seconds: float, facts: dict[str, Any]
+    name: str,
+    found: xr.Dataset,
+    data: datasets.Dataset,
+    jobs: dict[str, Any],
+    facts: dict[str, Any],
 ) -> None:
     """Publish what was measured of classifiers.
 
@@ -248,11 +330,11 @@ def publish_classifiers(
         name: of the study.
         found: arrays with axes.
         data: what the networks were trained on.
-        seconds: that their training took.
+        jobs: as of ``engine.facts``.
         facts: what else decides the study.
     """
-    source = {"data": data.name, "data_sha256": data.checksum, "wall_seconds": round(seconds, 1)}
-    results.publish(name, found, source | facts)
+    source = {"data": data.name, "data_sha256": data.checksum}
+    results.publish(name, found, source | jobs | facts)
 
 
 def print_accuracy(accuracy: Any) -> None:
@@ -345,10 +427,10 @@ def _compact(**arrays: Any) -> disk.Arrays:
     return disk.single(arrays) | {name: np.asarray(arrays[name], np.uint16) for name in counts}
 
 
-def _is_current(folder: Path, data: datasets.Dataset, recipe: training.Recipe, hidden: int) -> bool:
-    try:
-        made = runs.load_run(str(folder)).provenance
-    except disk.StoreError:
-        return False
-    wanted = {"recipe": recipe._asdict(), "data_sha256": data.checksum, "hidden": hidden}
-    return all(made[name] == value for name, value in wanted.items())
+def _facts(data: datasets.Dataset, recipe: training.Recipe, hidden: int) -> dict[str, Any]:
+    return {
+        "hidden": hidden,
+        "recipe": recipe._asdict(),
+        "data": data.name,
+        "data_sha256": data.checksum,
+    }

@@ -1,15 +1,13 @@
 """MNIST classifiers trained for longer and longer on few images: neural collapse."""
 
-from collections.abc import Iterator
-from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
 
 from rnnatomy.data import datasets
-from rnnatomy.networks import runs
-from rnnatomy.store import checkout, disk, results
-from rnnatomy.studies import classifiers, progress
+from rnnatomy.networks import training
+from rnnatomy.store import disk, results
+from rnnatomy.studies import classifiers, engine, inputs
 
 
 class Condition(NamedTuple):
@@ -51,36 +49,41 @@ def publish(networks: int = 10) -> None:
         networks: how many for each condition.
     """
     data = datasets.mnist()
-    few = data._replace(
-        train=datasets.Split(*(part[: classifiers.GEOMETRY] for part in data.train))
-    )
-
-    def measure(run: runs.Run) -> disk.Arrays:
-        if run.name == f"{_label(LONGEST)}-0":
-            runs.save_run(checkout.root() / "results" / run.name, run)
-        row = classifiers.measure_readout(run, few) | classifiers.measure_controls(run, few)
-        return {name: array for name, array in row.items() if name not in LEFT_OUT}
-
-    made = chain.from_iterable(_train(condition, networks, few) for condition in CONDITIONS)
-    count = networks * len(CONDITIONS)
-    rows, names, seconds = classifiers.measure_each(made, count, measure)
+    trained = {condition: _train(condition, networks, data) for condition in CONDITIONS}
+    every = [kept for several in trained.values() for kept in several]
+    samples = classifiers.GEOMETRY
+    measured = classifiers.measured("collapse", every, measure, data, samples=samples)
+    rows = [engine.load(kept).arrays for kept in measured]
     arrays = results.stack(rows, classifiers.AXES, "network")
-    coordinates = classifiers.coordinates(arrays, names)
+    coordinates = classifiers.coordinates(arrays, [kept.label for kept in every])
     # in single precision, as all numbers that are published
     conditions = np.repeat(np.array(CONDITIONS, np.float32), networks, axis=0)
     for name, values in zip(Condition._fields, conditions.T, strict=True):
         coordinates[name] = ("network",), values
     found = results.dataset(arrays, classifiers.AXES, coordinates)
-    facts = {"networks": len(rows), "train_samples": classifiers.GEOMETRY}
-    classifiers.publish_classifiers("collapse", found, data, seconds, facts)
+    facts = {"networks": len(rows), "train_samples": samples}
+    classifiers.publish_run(trained[LONGEST][0], _recipe(LONGEST), LONGEST.hidden, data)
+    classifiers.publish_classifiers("collapse", found, data, engine.facts(every, measured), facts)
 
 
-def _train(condition: Condition, networks: int, data: datasets.Dataset) -> Iterator[runs.Run]:
-    progress.print_line(f"{condition}: {networks} networks, {classifiers.BATCH} at a time")
-    recipe = classifiers.RECIPES["mnist"]._replace(
+def measure(network: engine.Made, name: str, data_sha256: str, samples: int) -> disk.Arrays:
+    """Measure the readout of a network, and its controls, as a job."""
+    run = classifiers.unpack(network, name)
+    few = classifiers.first(inputs.mnist(data_sha256), samples)
+    row = classifiers.measure_readout(run, few) | classifiers.measure_controls(run, few)
+    return {name: array for name, array in row.items() if name not in LEFT_OUT}
+
+
+def _train(condition: Condition, networks: int, data: datasets.Dataset) -> list[engine.Kept]:
+    few = classifiers.GEOMETRY
+    recipe, hidden = _recipe(condition), condition.hidden
+    return classifiers.trained(_label(condition), networks, recipe, hidden, data, few)
+
+
+def _recipe(condition: Condition) -> training.Recipe:
+    return classifiers.RECIPES["mnist"]._replace(
         epochs=condition.epochs, weight_decay=condition.weight_decay
     )
-    return classifiers.trained_runs(_label(condition), networks, recipe, condition.hidden, data)
 
 
 def _label(condition: Condition) -> str:

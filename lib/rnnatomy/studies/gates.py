@@ -4,14 +4,12 @@ Every cutoff is measured on the validation part, where it may be chosen, and on 
 it is reported.
 """
 
-import time
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-import xarray as xr
 from flax import nnx
 from jaxtyping import Array, Float, Int
 from threadpoolctl import threadpool_limits
@@ -19,8 +17,8 @@ from threadpoolctl import threadpool_limits
 from rnnatomy.analysis import controls, gates, pod, ranks, separability
 from rnnatomy.data import datasets
 from rnnatomy.networks import access, models, runs, training
-from rnnatomy.store import checkout, disk, results
-from rnnatomy.studies import progress
+from rnnatomy.store import disk, results
+from rnnatomy.studies import engine, inputs
 
 OTHERS = ("hundred-0", "hundred-1", "collapse-60-0.01-128-0")
 """Further networks, of which only spectra and the cutoffs of all matrices together are measured."""
@@ -111,31 +109,44 @@ AXES = {
 """Axes of the published arrays: ``network`` is every network, ``whole`` those measured in all."""
 
 
-def publish(networks: int = 5, report: Callable[[str], None] = print) -> None:
+def publish(networks: int = 5) -> None:
     """Take the hidden layers of the published classifiers apart: ``results/gates``.
-
-    A network that is finished is kept in ``build/gates``, so that an interrupted study goes on from
-    there.
 
     Args:
         networks: how many of the published ``mnist-`` networks, at least 1.
-        report: called with a line when a network is done.
     """
-    data, started = datasets.mnist(), time.perf_counter()
+    data = datasets.mnist()
     whole = runs.published("mnist-")[:networks]
-    names, measured = [*whole, *OTHERS], []
-    for done, name in enumerate(names, start=1):
-        measured.append(_part(name, name in whole, data))
-        # the others take about a quarter of the time each
-        left = progress.seconds_left(started, done, len(names)) / 60
-        report(f"{name}: done, {done} of {len(names)}; at most {left:.0f} min left")
-    rows = [results.arrays(part.data) for part in measured]
+    names = [*whole, *OTHERS]
+    given = [engine.Job(name, measure, *_given(name, name in whole, data)) for name in names]
+    measured = engine.run("gates", given)
+    rows = [engine.load(kept).arrays for kept in measured]
     arrays = results.stack(rows, AXES, "network") | results.stack(rows, AXES, "whole")
     arrays |= example_images(data.test)
-    seconds = round(sum(part.provenance["wall_seconds"] for part in measured), 1)
-    facts = _facts(data) | {"runs": names, "wall_seconds": seconds}
+    facts = _facts(data) | {"runs": names} | engine.facts(measured)
     found = results.dataset(arrays, AXES, _coordinates(arrays, names, whole))
     results.publish("gates", found, facts)
+
+
+def measure(run: runs.Run, whole: bool, data_sha256: str) -> disk.Arrays:
+    """Measure one network, as a job.
+
+    Args:
+        run: its parameters, and its seed.
+        whole: whether all is measured, or spectra and the cutoffs of all matrices alone.
+        data_sha256: checksum of MNIST.
+    """
+    data, rng = inputs.mnist(data_sha256), np.random.default_rng(run.provenance["seed"])
+    networks = {"untrained": runs.untrained(run), "trained": runs.restore(run)}
+    untrained, trained = (access.matrices(network) for network in networks.values())
+    arrays = spectra(trained, untrained, rng)
+    arrays |= joint_cutoffs(networks["trained"], trained, data, rng)
+    if whole:
+        arrays |= single_cutoffs(networks["trained"], trained, data, rng)
+        arrays |= smallest_ranks(networks["trained"], trained, data)
+        rows = [_measure_states(networks[state], data.test) for state in STATES]
+        arrays |= results.stack(rows, results.without(AXES, "network", "whole"), "state")
+    return arrays
 
 
 def spectra(
@@ -459,27 +470,13 @@ def _read_in_modes(
     return np.mean(logits.argmax(axis=2) == labels[:, None], axis=0)
 
 
-def _part(name: str, whole: bool, data: datasets.Dataset) -> results.Study:
-    """Give what is measured of one network, from ``build/gates`` if it is there."""
-    folder = checkout.root() / "build" / "gates" / name
-    facts = _facts(data) | {"whole": whole}
-    return progress.part(folder, facts, partial(_measure, name, whole, data))
-
-
-def _measure(name: str, whole: bool, data: datasets.Dataset) -> xr.Dataset:
+def _given(name: str, whole: bool, data: datasets.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return settings and inputs of the job of one network."""
     run = runs.load_run(name)
-    rng = np.random.default_rng(run.provenance["seed"])
-    networks = {"untrained": runs.untrained(run), "trained": runs.restore(run)}
-    untrained, trained = (access.matrices(network) for network in networks.values())
-    arrays = spectra(trained, untrained, rng)
-    arrays |= joint_cutoffs(networks["trained"], trained, data, rng)
-    axes = results.without(AXES, "network", "whole")
-    if whole:
-        arrays |= single_cutoffs(networks["trained"], trained, data, rng)
-        arrays |= smallest_ranks(networks["trained"], trained, data)
-        rows = [_measure_states(networks[state], data.test) for state in STATES]
-        arrays |= results.stack(rows, axes, "state")
-    return results.dataset(arrays, axes)
+    bare = run._replace(
+        metrics={}, provenance={"seed": run.provenance["seed"]}, states=None, labels=None
+    )
+    return {"whole": whole, "data_sha256": data.checksum}, {"run": bare}
 
 
 def _measure_states(network: models.Classifier, part: datasets.Split) -> disk.Arrays:

@@ -2,9 +2,8 @@
 
 from rnnatomy.analysis import collapse
 from rnnatomy.data import datasets
-from rnnatomy.networks import runs
-from rnnatomy.store import checkout, disk, results
-from rnnatomy.studies import classifiers, progress
+from rnnatomy.store import disk, results
+from rnnatomy.studies import classifiers, engine, inputs, progress
 
 WHOLE = 2
 """So many networks of the large study are published whole, each as a run."""
@@ -19,22 +18,23 @@ def publish(networks: int = 100) -> None:
         networks: how many, with seeds 0, 1, 2 and so on.
     """
     data, recipe = datasets.mnist(), classifiers.RECIPES["hundred"]
-    progress.print_line(
-        f"MNIST from {data.source}; {networks} networks, {classifiers.BATCH} at a time"
-    )
-    made = classifiers.trained_runs("hundred", networks, recipe, classifiers.HIDDEN, data)
-
-    def measure(run: runs.Run) -> disk.Arrays:
-        if run.provenance["seed"] < WHOLE:
-            runs.save_run(checkout.root() / "results" / run.name, run)
-        return classifiers.measure_readout(run, data) | classifiers.measure_controls(run, data)
-
-    rows, names, seconds = classifiers.measure_each(made, networks, measure)
+    progress.print_line(f"MNIST from {data.source}; {networks} networks")
+    trained = classifiers.trained("hundred", networks, recipe, classifiers.HIDDEN, data)
+    measured = classifiers.measured("hundred", trained, measure, data)
+    rows = [engine.load(kept).arrays for kept in measured]
     arrays = results.stack(rows, classifiers.AXES, "network")
     pixels = data.train.images.reshape(len(data.train.images), -1)
     arrays["pixel_means"] = collapse.class_means(pixels, data.train.labels)
-    coordinates = classifiers.coordinates(arrays, names)
+    coordinates = classifiers.coordinates(arrays, [kept.label for kept in trained])
     found = results.dataset(arrays, classifiers.AXES, coordinates)
     facts = {"hidden": classifiers.HIDDEN, "recipe": recipe._asdict(), "networks": networks}
-    classifiers.publish_classifiers("hundred", found, data, seconds, facts)
+    for kept in trained[:WHOLE]:
+        classifiers.publish_run(kept, recipe, classifiers.HIDDEN, data)
+    classifiers.publish_classifiers("hundred", found, data, engine.facts(trained, measured), facts)
     classifiers.print_accuracy(arrays["test_accuracy"])
+
+
+def measure(network: engine.Made, name: str, data_sha256: str) -> disk.Arrays:
+    """Measure the readout of a network, and its controls, as a job."""
+    run, data = classifiers.unpack(network, name), inputs.mnist(data_sha256)
+    return classifiers.measure_readout(run, data) | classifiers.measure_controls(run, data)

@@ -4,8 +4,8 @@ import numpy as np
 
 from rnnatomy.analysis import gates
 from rnnatomy.data import datasets
-from rnnatomy.store import results
-from rnnatomy.studies import classifiers
+from rnnatomy.store import disk, results
+from rnnatomy.studies import classifiers, engine, inputs
 from rnnatomy.studies import gates as gate_study
 
 AXES = {
@@ -29,13 +29,12 @@ def publish(networks: int = 100) -> None:
         networks: how many, with seeds 0, 1, 2 and so on.
     """
     data, recipe = datasets.mnist(), classifiers.RECIPES["hundred"]
-    made = classifiers.trained_runs("hundred", networks, recipe, classifiers.HIDDEN, data)
-    rows, names, seconds = classifiers.measure_each(
-        made, networks, lambda run: gate_study.summary(run, data)
-    )
+    trained = classifiers.trained("hundred", networks, recipe, classifiers.HIDDEN, data)
+    measured = classifiers.measured("layers", trained, measure, data)
+    rows = [engine.load(kept).arrays for kept in measured]
     arrays = results.stack(rows, AXES, "network")
     coordinates = {
-        "network": names,
+        "network": [kept.label for kept in trained],
         "kind": gate_study.KINDS,
         "matrix": list(gates.MATRICES),
         "energy": gate_study.ENERGIES,
@@ -44,4 +43,9 @@ def publish(networks: int = 100) -> None:
     found = results.dataset(arrays, AXES, coordinates)
     facts = {"hidden": classifiers.HIDDEN, "recipe": recipe._asdict(), "networks": networks}
     facts |= {"energies": list(gate_study.ENERGIES), "followed": gate_study.FOLLOWED}
-    classifiers.publish_classifiers("layers", found, data, seconds, facts)
+    classifiers.publish_classifiers("layers", found, data, engine.facts(trained, measured), facts)
+
+
+def measure(network: engine.Made, name: str, data_sha256: str) -> disk.Arrays:
+    """Sum up the hidden layer of a network, as a job."""
+    return gate_study.summary(classifiers.unpack(network, name), inputs.mnist(data_sha256))

@@ -1,18 +1,19 @@
 """The MNIST classifiers that all chapters read: five networks, each published whole."""
 
 from rnnatomy.data import datasets
-from rnnatomy.store import checkout
 from rnnatomy.studies import classifiers, progress
 
 
 def publish(networks: int = 5) -> None:
-    """Train and publish the MNIST classifiers: ``results/mnist-<seed>``."""
-    data = datasets.mnist()
+    """Train and publish the MNIST classifiers: ``results/mnist-<seed>``.
+
+    Args:
+        networks: how many, with seeds 0, 1, 2 and so on.
+    """
+    data, recipe = datasets.mnist(), classifiers.RECIPES["mnist"]
     progress.print_line(f"MNIST from {data.source}; {networks} networks, to results/")
-    results = checkout.root() / "results"
-    saved = classifiers.train_classifiers(
-        data, range(networks), classifiers.RECIPES["mnist"], results, "mnist"
-    )
+    trained = classifiers.trained("mnist", networks, recipe, classifiers.HIDDEN, data)
+    saved = [classifiers.publish_run(kept, recipe, classifiers.HIDDEN, data) for kept in trained]
     for run in saved:
         print(
             f"{run.name}: test accuracy {run.metrics['test_accuracy']:.4f}, "
