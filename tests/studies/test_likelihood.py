@@ -6,8 +6,8 @@ from rnnatomy.studies import autoencoder, likelihood
 def test_the_large_autoencoders_are_a_study_of_their_own(monkeypatch):
     given = []
     monkeypatch.setattr(autoencoder, "publish_groups", lambda *arguments: given.append(arguments))
-    likelihood.publish(5, print, workers=2)
-    assert given == [("likelihood", list(autoencoder.LARGE_GROUPS), 5, print, 2)]
+    likelihood.publish(5, print)
+    assert given == [("likelihood", autoencoder.LARGE_GROUPS, 5, print)]
 
 
 def test_the_published_study_is_whole(load_published):

@@ -83,7 +83,7 @@ def test_a_study_without_workers_or_disk_ends_with_one_line(monkeypatch, command
         raise error
 
     monkeypatch.setattr(hundred, "publish", fail)
-    with pytest.raises(SystemExit, match=r"^error: .*(no workers|No space left)$"):
+    with pytest.raises(SystemExit, match=r"^error: .*(no workers|\(No space left\))"):
         command("hundred")
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from rnnatomy.networks import predictors, training
 from rnnatomy.store import checkout, results
+from rnnatomy.studies import engine
 from rnnatomy.studies import orbits as orbit_study
 
 TINY = training.Recipe(epochs=2, batch=8, learning_rate=5e-3, weight_decay=0.0)
@@ -21,6 +22,7 @@ def published():
 
 
 def tiny(monkeypatch, folder):
+    monkeypatch.setenv("ENGINE", "here")
     monkeypatch.setattr(checkout, "ROOT", folder)
     monkeypatch.setattr(orbit_study, "RECIPE", TINY)
     monkeypatch.setattr(orbit_study, "SIZES", (4,))
@@ -33,13 +35,15 @@ def tiny(monkeypatch, folder):
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
+    """A study of one network each, and then of two."""
     folder = tmp_path_factory.mktemp("orbits")
     lines = []
     with pytest.MonkeyPatch.context() as patch:
         tiny(patch, folder)
+        orbit_study.publish(1, lambda line: None)
+        first = results.load_study("orbits")
         orbit_study.publish(2, lines.append)
-        study = results.load_study("orbits")
-    return folder, study, lines
+        return folder, results.load_study("orbits"), lines, first
 
 
 def test_a_task_has_as_many_sequences_of_each_family():
@@ -51,13 +55,13 @@ def test_a_task_has_as_many_sequences_of_each_family():
 
 
 def test_the_study_has_a_row_for_each_network(small):
-    _, study, lines = small
+    _, study, lines, _ = small
     found = study.data
     wanted = {"training": 4, "epoch": 3, "network": 12, "view": 3, "score": 5}
     wanted |= {"frame": 54, "push": 4, "frame_after": 5}
     assert wanted.items() <= found.sizes.items()
     assert all(np.isfinite(array).all() for array in found.data_vars.values())
-    assert len(lines) == 6 and "about 0 min left" in lines[-1]
+    assert lines[-1] == "orbits: 12 of 12 jobs done, 6 of them reused"
     assert study.provenance["recipe"] == TINY._asdict()
     assert study.provenance["networks"] == 12 and study.provenance["seeds"] == 2
 
@@ -65,22 +69,17 @@ def test_the_study_has_a_row_for_each_network(small):
 def test_rows_are_in_order_and_named(monkeypatch, tmp_path):
     """Each network is known by its name: its rows hold the number of its batch and its seed."""
 
-    def counted(batch, networks):
-        rows = []
-        for seed in range(networks):
-            number = 100 * batch.hidden + 10 * orbit_study.STATES.index(batch.state) + seed
-            number += 1000 * len(orbit_study.TASKS[batch.task])
-            sizes = {"view": 3, "score": 5, "push": 4, "fraction": 2, "epoch": 3}
-            rows.append(
-                {
-                    name: np.full([sizes.get(axis, 2) for axis in axes[1:]], number, np.float32)
-                    for name, axes in orbit_study.AXES.items()
-                    if axes[0] == "network" or batch.state == "trained"
-                }
-            )
-        axes = ("network", "training")
-        arrays = [results.stack(rows, orbit_study.AXES, axis) for axis in axes]
-        return results.dataset(arrays[0] | arrays[1], orbit_study.AXES)
+    def counted(batch, seeds, recipe):
+        (seed,) = seeds
+        number = 100 * batch.hidden + 10 * orbit_study.STATES.index(batch.state) + seed
+        number += 1000 * len(orbit_study.TASKS[batch.task])
+        sizes = {"view": 3, "score": 5, "push": 4, "fraction": 2, "epoch": 3}
+        row = {
+            name: np.full([sizes.get(axis, 2) for axis in axes[1:]], number, np.float32)
+            for name, axes in orbit_study.AXES.items()
+            if axes[0] == "network" or batch.state == "trained"
+        }
+        return [row]
 
     tiny(monkeypatch, tmp_path)
     monkeypatch.setattr(orbit_study, "SIZES", (4, 6))
@@ -116,14 +115,24 @@ def test_what_is_followed_ends_where_the_network_ends(small):
     np.testing.assert_allclose(along[:, 0], found["test_loss"].sel(network=before), rtol=1e-4)
 
 
-def test_an_interrupted_study_goes_on_from_the_last_finished_batch(small, monkeypatch):
-    folder, study, _ = small
+def test_a_study_of_more_networks_reuses_those_of_fewer(small):
+    _, study, _, first = small
+    told, names = study.provenance, first.data["network"].to_numpy().tolist()
+    assert told["jobs"] == 12 and sorted(told["reused"]) == sorted(f"orbits-{n}" for n in names)
+    both = study.data.sel(network=names, training=first.data["training"].to_numpy())
+    assert both.identical(first.data)
+    assert told["wall_seconds"] > first.provenance["wall_seconds"] > 0
+
+
+def test_a_finished_study_is_reused(small, monkeypatch):
+    folder, study, *_ = small
     tiny(monkeypatch, folder)
-    monkeypatch.setattr(predictors, "fit", None)  # nothing is fitted anew
+    monkeypatch.setattr(orbit_study, "_measure", None)  # nothing is measured anew
     (folder / "results" / "orbits" / "study.json").unlink()
     orbit_study.publish(2, lambda line: None)
     again = results.load_study(str(folder / "results" / "orbits"))
     assert again.data.identical(study.data)
+    assert again.provenance["reused"] == "all"
 
 
 @pytest.fixture
@@ -133,28 +142,41 @@ def fits(monkeypatch):
 
     def record(train, create, recipe, *rest):
         given.append((train, recipe))
-        raise KeyboardInterrupt
+        raise ArithmeticError("nothing is fitted")
 
     monkeypatch.setattr(predictors, "fit", record)
     return given
 
 
-def test_a_batch_of_another_recipe_is_made_anew(small, monkeypatch, fits):
+def test_networks_of_another_recipe_are_made_anew(small, monkeypatch, fits):
     tiny(monkeypatch, small[0])
-    batch = orbit_study.Batch("two", 4, "trained")
-    assert orbit_study._part(batch, 2).provenance["recipe"] == TINY._asdict()
     other = TINY._replace(epochs=1)
     monkeypatch.setattr(orbit_study, "RECIPE", other)
-    with pytest.raises(KeyboardInterrupt):
-        orbit_study._part(batch, 2)
-    assert [recipe for _, recipe in fits] == [other]
+    lines = []
+    with pytest.raises(engine.EngineError, match=r"'orbits-two-4-trained-0' .* \(and 3 more\)"):
+        orbit_study.publish(1, lines.append)
+    # networks that are not trained are the same
+    assert lines[-1] == "orbits: 2 of 6 jobs done, 2 of them reused, 4 failed"
+    assert [recipe for _, recipe in fits] == [other] * 4
+
+
+def test_networks_are_measured_alike_alone_and_together(small, monkeypatch):
+    """On an accelerator, a job has many seeds."""
+    folder, study, *_ = small
+    tiny(monkeypatch, folder)
+    rows = orbit_study.measure("four", 4, "trained", [1, 0], TINY._asdict())
+    for seed, row in zip((1, 0), rows, strict=True):
+        name = f"four-4-trained-{seed}"
+        alone = study.data.sel(network=name, training=name)
+        for array, values in row.items():
+            np.testing.assert_allclose(values, alone[array], rtol=1e-4, atol=1e-5, err_msg=array)
 
 
 def test_a_control_is_trained_on_futures_of_other_sequences(monkeypatch, tmp_path, fits):
     tiny(monkeypatch, tmp_path)
     for state in ("trained", "shuffled"):
-        with pytest.raises(KeyboardInterrupt):
-            orbit_study._part(orbit_study.Batch("two", 4, state), 1)
+        with pytest.raises(ArithmeticError):
+            orbit_study.measure("two", 4, state, [0], TINY._asdict())
     true, shuffled = (train for train, _ in fits)
     np.testing.assert_array_equal(true.inputs, shuffled.inputs)
     assert not (true.targets == shuffled.targets).all(axis=(1, 2)).any()

@@ -6,7 +6,8 @@ from rnnatomy.analysis import gates, svd
 from rnnatomy.data import datasets
 from rnnatomy.networks import access, models, runs, vae
 from rnnatomy.store import checkout, results
-from rnnatomy.studies import autoencoder, strokes
+from rnnatomy.studies import autoencoder, engine, strokes
+from rnnatomy.studies.engine import jobs as engine_jobs
 
 
 @pytest.fixture
@@ -92,44 +93,74 @@ def test_height_and_ink_of_drawings_that_are_known():
     np.testing.assert_allclose(strokes.height(images), [np.sqrt(2), 4, 0, 0], atol=1e-9)
 
 
+def untrained(seed, name, group, data_sha256):
+    """Stands for ``autoencoder.train_networks``: another network for each name and seed."""
+    return [made_of(network(name, one)) for one in seed]
+
+
+def untrained_anew(seed, name, group, data_sha256):
+    return [made_of(network(name, one + 9)) for one in seed]
+
+
+def network(name, seed):
+    return models.VAE(8, 8, 5, 2, rngs=nnx.Rngs(len(name) + seed))
+
+
+def made_of(model):
+    arrays = {f"parameters/{path}": array for path, array in access.flatten(model).items()}
+    return engine.Made(arrays, {"config": model.config})
+
+
+def tiny(patch, folder, small):
+    patch.setenv("ENGINE", "here")
+    patch.setattr(checkout, "ROOT", folder)
+    patch.setattr(datasets, "mnist", lambda: small)
+    patch.setattr(autoencoder, "train_networks", untrained)
+    patch.setattr(strokes, "DRAWN", 9)
+    patch.setattr(strokes, "REMOVED", 1)
+
+
 @pytest.fixture(scope="module")
 def study(tmp_path_factory, small):
-    """A tiny study, its lines, and the networks that it took apart."""
-
-    def networks(names, count, *_):
-        return {name: [a_run(name, seed) for seed in range(count)] for name in names}
-
-    lines = []
+    """A tiny study, its lines, and the folder that it lies in."""
+    folder, lines = tmp_path_factory.mktemp("strokes"), []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checkout, "ROOT", tmp_path_factory.mktemp("strokes"))
-        patch.setattr(datasets, "mnist", lambda: small)
-        patch.setattr(autoencoder, "trained_runs", networks)
-        patch.setattr(strokes, "DRAWN", 9)
-        patch.setattr(strokes, "REMOVED", 1)
+        tiny(patch, folder, small)
         strokes.publish(2, lines.append)
-        return results.load_study("strokes"), lines, networks(strokes.GROUPS, 2)
-
-
-def a_run(name, seed):
-    number = len(name) + seed  # another network for each name
-    model = models.VAE(8, 8, 5, 2, rngs=nnx.Rngs(number))
-    facts = {"seed": seed, "wall_seconds": 1.5}
-    return runs.Run(f"{name}-{seed}", model.config, access.flatten(model), {}, facts)
+        return results.load_study("strokes"), lines, folder
 
 
 def test_the_study_has_a_row_for_each_network(study, small, monkeypatch):
-    found, lines, networks = study
-    assert found.provenance["networks"] == 4 and found.provenance["wall_seconds"] == 6
-    assert len(lines) == 4 and "lstm-2-1: taken apart" in lines[-1]
+    found, lines, _ = study
+    told = found.provenance
+    assert told["networks"] == 4 and told["jobs"] == 8 and told["reused"] == []
+    assert lines[-1] == "strokes: 4 of 4 jobs done"
     monkeypatch.setattr(strokes, "REMOVED", 1)
     inputs = autoencoder.binarised(small.test.images)[:9]
-    for name, several in networks.items():
-        for seed, run in enumerate(several):
+    for name in strokes.GROUPS:
+        for seed in range(2):
             row = found.data.sel(model=name, network=seed)
-            again = strokes.measure_decoder(runs.restore(run), inputs, np.random.default_rng(seed))
+            again = strokes.measure_decoder(
+                network(name, seed), inputs, np.random.default_rng(seed)
+            )
             assert again.keys() == set(row.data_vars)
             for key, array in again.items():
                 np.testing.assert_array_equal(row[key], array)
+
+
+def test_only_networks_that_were_trained_anew_are_taken_apart_anew(study, small, monkeypatch):
+    tiny(monkeypatch, study[2], small)
+
+    def are_there(checksum):
+        networks = autoencoder.jobs(strokes.GROUPS, 2, checksum)
+        jobs = strokes.jobs(engine.run("networks", networks, report=lambda line: None), checksum)
+        found = [engine_jobs.look_up(job, engine_jobs.identify(job, "cpu")) for job in jobs]
+        return sum(kept is not None for kept in found)
+
+    assert are_there(small.checksum) == 4
+    assert are_there("other") == 0
+    monkeypatch.setattr(autoencoder, "train_networks", untrained_anew)
+    assert are_there(small.checksum) == 0
 
 
 def test_the_study_has_the_published_form(study, published, assert_same_form):
@@ -169,7 +200,7 @@ def test_the_published_study_is_whole(published):
 @pytest.mark.parametrize("group", strokes.GROUPS)
 def test_a_published_row_is_recomputed(published, group, real_mnist):
     model = runs.restore(runs.load_run(f"autoencoder-{group}", "VAE"))
-    inputs = autoencoder.sequences("digits").test[: strokes.DRAWN]
+    inputs = autoencoder.binarised(datasets.mnist().test.images)[: strokes.DRAWN]
     again = strokes.measure_decoder(model, inputs, np.random.default_rng(0), ["recurrent i"])
     row = published.data.sel(model=group, network=0)
     assert float(row["whole"]) == pytest.approx(again["whole"], rel=1e-4)

@@ -10,14 +10,13 @@ ENGINE_JOB names one job to run in this process.
 """
 
 import argparse
-import sys
 from collections.abc import Callable
 from importlib import import_module
 from pkgutil import iter_modules
 
 from rnnatomy import studies
 from rnnatomy.data import files
-from rnnatomy.store import checkout, disk
+from rnnatomy.store import checkout, commands, disk
 from rnnatomy.studies import engine
 
 FIRST = ("mnist", "hundred", "collapse")
@@ -30,9 +29,8 @@ ERRORS = (
     checkout.CheckoutError,
     engine.EngineError,
     ValueError,
-    OSError,
 )
-"""What ends the command with a sentence."""
+"""What the command says in one sentence."""
 
 
 def registered() -> dict[str, Callable[..., None]]:
@@ -48,6 +46,10 @@ def registered() -> dict[str, Callable[..., None]]:
 
 def main() -> None:
     """Run one study by name, or list them all."""
+    commands.run(_command, ERRORS, "the same command goes on from the jobs that are done by now.")
+
+
+def _command() -> None:
     known = registered()
     parser = argparse.ArgumentParser(
         prog="python -m rnnatomy.studies",
@@ -61,15 +63,10 @@ def main() -> None:
         print(" ".join(known))
         return
     if options.networks is not None and options.networks < 2:
-        sys.exit(f"error: --networks is {options.networks}: give a whole number of at least 2.")
-    try:
-        checkout.root()
-        given = {} if options.networks is None else {"networks": options.networks}
-        known[options.study](**given)
-    except ERRORS as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("\nInterrupted; the same command goes on from the jobs that are done.")
+        raise ValueError(f"--networks is {options.networks}: give a whole number of at least 2.")
+    checkout.root()
+    given = {} if options.networks is None else {"networks": options.networks}
+    known[options.study](**given)
 
 
 if __name__ == "__main__":

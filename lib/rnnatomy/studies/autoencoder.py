@@ -1,17 +1,11 @@
 """The study of autoencoders: digits in 32 and in 2 latent units, and a classifier's own states."""
 
-import multiprocessing
-import os
-import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import xarray as xr
 from flax import nnx
 from jaxtyping import Float, Int
 
@@ -19,7 +13,7 @@ from rnnatomy.analysis import pod, points, separability
 from rnnatomy.data import datasets
 from rnnatomy.networks import access, models, runs, training, vae
 from rnnatomy.store import checkout, disk, origin, results
-from rnnatomy.studies import progress
+from rnnatomy.studies import engine, inputs, progress
 
 SAMPLES = 100
 """Draws for each sample in the importance-weighted bound."""
@@ -85,8 +79,8 @@ GROUPS = {
     "lstm-32": Group("VAE", "digits", 32, 200, LARGE, WARM),
     "mlp-32": Group("MLPVAE", "digits", 32, 198, LARGE._replace(learning_rate=2e-3), WARM),
     "lstm-2": Group("VAE", "digits", 2, 80, SMALL, WARM),
-    "mlp-2": Group("MLPVAE", "digits", 2, 39, SMALL._replace(learning_rate=1e-2), WARM),
     **{f"states-{n}": Group("VAE", "states", n, 128, STATES, WARM) for n in (32, 8, 2)},
+    "mlp-2": Group("MLPVAE", "digits", 2, 39, SMALL._replace(learning_rate=1e-2), WARM),
 }
 """What is trained, the longest first. The networks of a plain model are about as large as those of
 the LSTM before them; their learning rate is the best of four on the validation part."""
@@ -169,77 +163,126 @@ class Sequences(NamedTuple):
         validation: what is followed.
         test: what is reported; binarised once if they are images.
         labels: the digits of the test part.
-        data_sha256: checksum of the images behind them.
     """
 
     train: Float[np.ndarray, "sample time feature"]
     validation: Float[np.ndarray, "sample time feature"]
     test: Float[np.ndarray, "sample time feature"]
     labels: Int[np.ndarray, " sample"]
-    data_sha256: str
 
 
-def publish(
-    networks: int = 3,
-    report: Callable[[str], None] | None = None,
-    workers: int | None = None,
-) -> None:
+def publish(networks: int = 3, report: Callable[[str], None] = progress.print_line) -> None:
     """Train, measure and publish the autoencoders but the large: ``results/autoencoder``.
 
-    Each core works on a network of its own. A network that is finished is kept in
-    ``build/autoencoder``, one that is not goes on from its last epoch when the study is started
-    again. The first networks of ``WHOLE`` are published as runs.
+    Each network is a job. The first networks of ``WHOLE`` are published as runs.
 
     Args:
         networks: how many of each group, with seeds 0, 1, 2 and so on.
-        report: called with a line when an epoch or a network is done; None: prints it.
-        workers: networks at a time, each in a process of its own; None: as many as cores; 1: one
-            after the other in this process.
+        report: called with a line when jobs are done.
     """
     names = [name for name in GROUPS if name not in LARGE_GROUPS]
-    publish_groups("autoencoder", names, networks, report, workers)
+    publish_groups("autoencoder", names, networks, report)
 
 
-def trained_runs(
-    names: Sequence[str],
-    networks: int,
-    report: Callable[[str], None] | None = None,
-    workers: int | None = None,
-) -> dict[str, list[runs.Run]]:
-    """Give the networks of some groups, from ``build/autoencoder`` if they are there, else trained.
+def jobs(names: Sequence[str], networks: int, data_sha256: str) -> list[engine.Job]:
+    """Return the jobs that train and measure the networks of some groups.
 
     Args:
         names: groups of ``GROUPS``.
         networks: as of ``publish``.
-        report: as of ``publish``.
-        workers: as of ``publish``.
+        data_sha256: checksum of the images.
 
     Returns:
-        For each group its networks, in the order of their seeds.
+        Group by group, in the order of the seeds.
     """
-    jobs = [(name, seed) for seed in range(networks) for name in names]
-    for _ in _parts(jobs, workers or os.cpu_count() or 1, report or progress.print_line):
-        pass
-    return {
-        name: [
-            runs.load_run(str(_folder(name, seed)), GROUPS[name].model) for seed in range(networks)
-        ]
+    return [
+        engine.Job(
+            f"autoencoder-{name}-{seed}",
+            train_networks,
+            {"seed": seed, "name": name, "group": GROUPS[name], "data_sha256": data_sha256},
+            _read_classifier() if GROUPS[name].sequences == "states" else {},
+            many="seed",
+        )
         for name in names
+        for seed in range(networks)
+    ]
+
+
+def by_group(names: Sequence[str], made: Sequence[Any]) -> dict[str, Sequence[Any]]:
+    """Share out what came of ``jobs`` among their groups."""
+    each = len(made) // len(names)
+    return {name: made[n * each : (n + 1) * each] for n, name in enumerate(names)}
+
+
+def train_networks(
+    seed: Sequence[int],
+    name: str,
+    group: Group,
+    data_sha256: str,
+    classifier: runs.Run | None = None,
+) -> list[engine.Made]:
+    """Train networks of a group and measure them, as a job.
+
+    Args:
+        seed: one network each.
+        name: of the group.
+        group: what is trained.
+        data_sha256: checksum of the images.
+        classifier: whose hidden states are the sequences; None: these are the images.
+
+    Returns:
+        Of each network what ``measure_digits`` or ``measure_states`` measures, "parameters", how
+        many it has, and its "history_loss" and so on; its own arrays as "parameters/<path>". Its
+        config is a fact.
+    """
+    given = sequences(inputs.mnist(data_sha256), classifier)
+    fitted = vae.fit(
+        create(group, *given.train.shape[1:]),
+        given.train,
+        given.validation,
+        group.recipe,
+        jax.vmap(jax.random.key)(np.asarray(seed)),
+        group.objective,
+        report=lambda epoch: _tell(name, seed, epoch),
+        checkpoint=engine.checkpoint(),
+    )
+    made = []
+    for place in range(len(seed)):
+        model: Any = training.member(fitted, place)
+        own = access.flatten(model)
+        found = _measure(model, given, classifier) | _history(fitted, place)
+        found |= disk.single({"parameters": sum(array.size for array in own.values())})
+        found |= inputs.packed(own)
+        made.append(engine.Made(found, {"config": model.config}))
+    return made
+
+
+def run_of(made: engine.Made, name: str) -> runs.Run:
+    """Return what ``train_networks`` has made of a network as a run, with a name."""
+    parameters, measures = inputs.unpacked(made.arrays)
+    metrics = {
+        key: np.round(array, 5).tolist() for key, array in measures.items() if key != "means"
     }
+    return runs.Run(name, made.facts["config"], parameters, metrics, {})
 
 
-def sequences(kind: str) -> Sequences:
-    """Gather the sequences of a kind, "digits" or "states"."""
-    data = datasets.mnist()
-    train, validation, test = data.train.images, data.validation.images, data.test.images
-    if kind == "digits":
-        test = binarised(test)
-    else:
-        model = runs.restore(runs.load_run(CLASSIFIER))
-        train = access.hidden_states(model, train[:STATES_TRAINING])
-        validation = access.hidden_states(model, validation[:STATES_VALIDATION])
-        test = access.hidden_states(model, test)
-    return Sequences(train, validation, test, data.test.labels, data.checksum)
+def sequences(data: datasets.Dataset, classifier: runs.Run | None) -> Sequences:
+    """Gather the sequences of a kind.
+
+    Args:
+        data: images and the digits that they show.
+        classifier: whose hidden states are the sequences; None: these are the images.
+    """
+    fitted, followed, reported = data.train.images, data.validation.images, data.test.images
+    if classifier is None:
+        return Sequences(fitted, followed, binarised(reported), data.test.labels)
+    model = runs.restore(classifier)
+    return Sequences(
+        access.hidden_states(model, fitted[:STATES_TRAINING]),
+        access.hidden_states(model, followed[:STATES_VALIDATION]),
+        access.hidden_states(model, reported),
+        data.test.labels,
+    )
 
 
 def binarised(
@@ -249,9 +292,8 @@ def binarised(
     return np.asarray(vae.binarise(jax.random.key(0), jnp.asarray(images)))
 
 
-def create(name: str, frames: int, feature: int) -> training.Create:
+def create(group: Group, frames: int, feature: int) -> training.Create:
     """Return what makes an untrained network of a group from a key."""
-    group = GROUPS[name]
     likelihood = "bernoulli" if group.sequences == "digits" else "gaussian"
     make = models.MODELS[group.model]
     sizes = (frames, feature, group.hidden, group.latent)
@@ -330,22 +372,27 @@ def measure_states(
     )
 
 
-def measure_modes(inputs: Sequences, readout: access.Readout) -> disk.Arrays:
-    """Measure POD as ``measure_states`` does, with as many modes as the autoencoders have units.
+def measure_modes(inputs: Sequences, readout: access.Readout, sizes: Sequence[int]) -> disk.Arrays:
+    """Measure POD as ``measure_states`` does.
+
+    Args:
+        inputs: the states as they are.
+        readout: of the classifier whose states they are.
+        sizes: numbers of modes, with 2 among them.
 
     Returns:
         By name, with leading axes (modes_of, size): "trajectory" for modes of the whole trajectory,
         one number per mode and sequence; "step" for modes of single states, one number per mode and
-        step, whose embedding are the numbers of all steps; sizes in the order of ``MODES``. And
-        "plane" (point, latent), the first sequences in two modes of the trajectory.
+        step, whose embedding are the numbers of all steps. And "plane" (point, latent), the first
+        sequences in two modes of the trajectory.
     """
     time, hidden = inputs.train.shape[1:]
     groups, plane = [], {}
     for modes_of, size in zip(MODES_OF, (time * hidden, hidden), strict=True):
-        basis = pod.pod(inputs.train.reshape(-1, size), centred=True, modes=max(MODES))
+        basis = pod.pod(inputs.train.reshape(-1, size), centred=True, modes=max(sizes))
         numbers = pod.project(basis, inputs.test.reshape(len(inputs.test), -1, size))
         rows = []
-        for modes in MODES:
+        for modes in sizes:
             few = numbers[..., :modes]
             rebuilt = pod.reconstruct(basis, few).reshape(inputs.test.shape)
             row = measure_states(rebuilt, few.reshape(len(few), -1), inputs, readout)
@@ -355,6 +402,18 @@ def measure_modes(inputs: Sequences, readout: access.Readout) -> disk.Arrays:
             rows.append(row)
         groups.append(results.stack(rows, results.without(OF_MODES, "modes_of"), "size"))
     return results.stack(groups, OF_MODES, "modes_of") | plane
+
+
+def decompose(sizes: Sequence[int], data_sha256: str, classifier: runs.Run) -> disk.Arrays:
+    """Hold POD against the autoencoders of hidden states, as a job: see ``measure_modes``.
+
+    Args:
+        sizes: as of ``measure_modes``.
+        data_sha256: checksum of the images.
+        classifier: whose hidden states are the sequences.
+    """
+    given = sequences(inputs.mnist(data_sha256), classifier)
+    return measure_modes(given, _readout(classifier), sizes)
 
 
 def measure_separability(
@@ -396,11 +455,7 @@ def example_images(data: datasets.Dataset) -> disk.Arrays:
 
 
 def publish_groups(
-    study: str,
-    names: list[str],
-    networks: int,
-    report: Callable[[str], None] | None,
-    workers: int | None,
+    study: str, names: Sequence[str], networks: int, report: Callable[[str], None]
 ) -> None:
     """Train, measure and publish some groups as a study.
 
@@ -409,143 +464,96 @@ def publish_groups(
         names: groups of ``GROUPS``.
         networks: as of ``publish``.
         report: as of ``publish``.
-        workers: as of ``publish``.
     """
-    report, workers = report or progress.print_line, workers or os.cpu_count() or 1
-    jobs = [(name, seed) for seed in range(networks) for name in names]
-    linear = [("pod", 0)] if any(GROUPS[name].sequences == "states" for name in names) else []
-    done, started = {}, time.perf_counter()
-    for job, part in _parts([*jobs, *linear], workers, report):
-        done[job] = part
-        minutes = (time.perf_counter() - started) / 60
-        of = len(jobs) + len(linear)
-        report(f"{job[0]}, seed {job[1]}: done, {len(done)} of {of}, {minutes:.0f} min")
     data = datasets.mnist()
-    arrays = _gather(done, names, networks) | example_images(data)
+    given = [*jobs(names, networks, data.checksum), *_linear_jobs(names, data.checksum)]
+    kept = engine.run(study, given, report=report)
+    count = len(names) * networks
+    made = [engine.load(one).arrays for one in kept]
+    arrays = _gather(by_group(names, made[:count])) | example_images(data)
+    arrays |= {f"pod_{key}": array for row in made[count:] for key, array in row.items()}
     facts = {
-        "networks": len(jobs),
+        "networks": count,
         "seeds": networks,
         "groups": {name: _describe(name) for name in names},
         "samples": SAMPLES,
         "data_sha256": data.checksum,
-        "wall_seconds": round(sum(part.provenance["wall_seconds"] for part in done.values()), 1),
+        **engine.facts(kept),
     }
     found = results.dataset(arrays, AXES, _coordinates(arrays, names, networks))
     results.publish(study, found, facts)
-    for name in names:
+    for name, several in by_group(names, kept[:count]).items():
         if name in WHOLE:
-            run = runs.load_run(str(_folder(name, 0)), GROUPS[name].model)
-            runs.save_run(checkout.root() / "results" / f"autoencoder-{name}", run)
+            _publish_run(name, several[0], data)
 
 
-def _parts(
-    jobs: list[tuple[str, int]], workers: int, report: Callable[[str], None]
-) -> Iterator[tuple[tuple[str, int], results.Study]]:
-    """Give the measures of networks as they are done, each worked on by a process of its own."""
-    if workers == 1:
-        yield from ((job, _part(*job, report)) for job in jobs)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, training.use_each_core) as pool:
-        futures = {pool.submit(_part, *job, report): job for job in jobs}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+def _linear_jobs(names: Sequence[str], data_sha256: str) -> list[engine.Job]:
+    """Return the job of POD, if there are autoencoders to hold against it."""
+    if all(GROUPS[name].sequences == "digits" for name in names):
+        return []
+    settings = {"sizes": MODES, "data_sha256": data_sha256}
+    return [engine.Job("autoencoder-pod", decompose, settings, _read_classifier())]
 
 
-def _part(name: str, seed: int, report: Callable[[str], None]) -> results.Study:
-    """Give the measures of one network, from ``build/autoencoder`` if they are there, else made."""
-    folder, kept = _folder(name, seed), _load_part(name, seed)
-    if kept is not None:
-        return kept
-    started, model = time.perf_counter(), None
-    inputs = sequences("states" if name == "pod" else GROUPS[name].sequences)
-    if name == "pod":
-        found = results.dataset(measure_modes(inputs, _readout()), OF_MODES)
-    else:
-        found, model = _train(name, seed, inputs, report)
-    frames, feature = inputs.train.shape[1:]
-    provenance = origin.provenance(
-        origin.command_line(),
-        seed=seed,
+def _read_classifier() -> dict[str, runs.Run]:
+    """Return the classifier as the input of a job: what it computes, not where it comes from."""
+    return {"classifier": inputs.published(CLASSIFIER)}
+
+
+def _readout(classifier: runs.Run) -> access.Readout:
+    return access.readout(runs.restore(classifier))
+
+
+def _measure(model: Any, given: Sequences, classifier: runs.Run | None) -> disk.Arrays:
+    if classifier is None:
+        return measure_digits(model, given.test, given.labels)
+    means = np.asarray(vae.posterior(model, given.test).mean)
+    rebuilt = vae.reconstruct(model, given.test)
+    return measure_states(rebuilt, means, given, _readout(classifier))
+
+
+def _history(fitted: training.Fitted, place: int) -> disk.Arrays:
+    """Return the history of one network of several; the seconds are its share of theirs."""
+    histories = dict(fitted.history)
+    share = histories.pop("seconds") / len(histories["loss"][0])
+    own = {name: value[:, place] for name, value in histories.items()}
+    return disk.single({f"history_{name}": v for name, v in (own | {"seconds": share}).items()})
+
+
+def _tell(name: str, seeds: Sequence[int], epoch: training.Epoch) -> None:
+    progress.print_line(
+        f"{name}, seed {' '.join(map(str, seeds))}: epoch {epoch.number} of {epoch.of}, validation "
+        f"ELBO {epoch.metrics['elbo'].mean():.2f}, {epoch.seconds:.0f} s, "
+        f"{epoch.left / 60:.0f} min left"
+    )
+
+
+def _publish_run(name: str, kept: engine.Kept, data: datasets.Dataset) -> None:
+    """Publish the first network of a group whole."""
+    run = run_of(engine.load(kept), f"autoencoder-{name}")
+    told = {
+        "command": origin.command_line(),
+        "seed": 0,
         **_describe(name),
-        frames=frames,
-        feature=feature,
-        data="mnist",
-        data_sha256=inputs.data_sha256,
-        wall_seconds=round(time.perf_counter() - started, 1),
-    )
-    part = results.Study(folder.name, found, provenance)
-    if model is not None:
-        runs.save_run(folder, _run(part, model))
-    results.save_study(folder, part)
-    return part
+        **{size: run.config[size] for size in ("frames", "feature")},
+        "data": data.name,
+        "data_sha256": data.checksum,
+        "wall_seconds": round(kept.seconds, 1),
+        **kept.origin,
+    }
+    runs.save_run(checkout.root() / "results" / run.name, run._replace(provenance=told))
 
 
-def _load_part(name: str, seed: int) -> results.Study | None:
-    return progress.load_part(_folder(name, seed), {"seed": seed, **_describe(name)})
-
-
-def _run(part: results.Study, model: vae.Autoencoder) -> runs.Run:
-    arrays = results.arrays(part.data.drop_vars("means"))
-    metrics = {name: np.round(array, 5).tolist() for name, array in arrays.items()}
-    return runs.Run(part.name, model.config, access.flatten(model), metrics, part.provenance)
-
-
-def _train(
-    name: str, seed: int, inputs: Sequences, report: Callable[[str], None]
-) -> tuple[xr.Dataset, vae.Autoencoder]:
-    group, folder = GROUPS[name], _folder(name, seed)
-
-    def tell(epoch: training.Epoch) -> None:
-        report(
-            f"{name}, seed {seed}: epoch {epoch.number} of {epoch.of}, validation ELBO "
-            f"{epoch.metrics['elbo'][0]:.2f}, {epoch.seconds:.0f} s, {epoch.left / 60:.0f} min left"
-        )
-
-    folder.mkdir(parents=True, exist_ok=True)
-    fitted = vae.fit(
-        create(name, *inputs.train.shape[1:]),
-        inputs.train,
-        inputs.validation,
-        group.recipe,
-        jax.random.key(seed)[None],
-        group.objective,
-        report=tell,
-        checkpoint=folder / "checkpoint.safetensors",
-    )
-    model: Any = training.member(fitted, 0)
-    if group.sequences == "digits":
-        arrays, axes = measure_digits(model, inputs.test, inputs.labels), OF_DIGITS
-    else:
-        means = np.asarray(vae.posterior(model, inputs.test).mean)
-        rebuilt = vae.reconstruct(model, inputs.test)
-        arrays, axes = measure_states(rebuilt, means, inputs, _readout()), OF_STATES
-    history = {f"history_{key}": value.ravel() for key, value in fitted.history.items()}
-    size = sum(leaf.size for leaf in access.flatten(model).values())
-    arrays |= disk.single({"parameters": size, **history})
-    return results.dataset(arrays, axes | OF_NETWORK), model
-
-
-def _readout() -> access.Readout:
-    """Return the readout of the classifier whose states are the sequences."""
-    return access.readout(runs.restore(runs.load_run(CLASSIFIER)))
-
-
-def _gather(
-    done: dict[tuple[str, int], results.Study], names: list[str], networks: int
-) -> disk.Arrays:
+def _gather(made: dict[str, Sequence[disk.Arrays]]) -> disk.Arrays:
     """Stack groups and seeds; only planes of two units are kept whole."""
     by_kind: dict[str, list[disk.Arrays]] = {"digits": [], "states": []}
+    own = OF_DIGITS | OF_STATES | OF_NETWORK
+    axes = {key: ("network", *along) for key, along in own.items()}
     arrays: disk.Arrays = {}
-    for name in names:
+    for name, several in made.items():
         group = GROUPS[name]
-        rows = [results.arrays(done[name, seed].data) for seed in range(networks)]
+        rows = [{key: row[key] for key in own if key in row} for row in several]
         planes = [row.pop("means") for row in rows]
-        axes = {key: ("network", *own) for key, own in (OF_DIGITS | OF_STATES | OF_NETWORK).items()}
         stacked = results.stack(rows, axes, "network")
         by_kind[group.sequences].append(stacked)
         if group.latent == 2 and group.sequences == "states":
@@ -555,12 +563,10 @@ def _gather(
     for kind, axis in (("digits", "model"), ("states", "size")):
         groups = [{f"{kind}_{key}": array for key, array in row.items()} for row in by_kind[kind]]
         arrays |= results.stack(groups, AXES, axis)
-    for job in done.keys() & {("pod", 0)}:
-        arrays |= {f"pod_{key}": array for key, array in results.arrays(done[job].data).items()}
     return arrays
 
 
-def _coordinates(arrays: disk.Arrays, names: list[str], networks: int) -> dict[str, Any]:
+def _coordinates(arrays: disk.Arrays, names: Sequence[str], networks: int) -> dict[str, Any]:
     digits = [name for name in names if GROUPS[name].sequences == "digits"]
     found = {
         "model": digits,
@@ -573,8 +579,6 @@ def _coordinates(arrays: disk.Arrays, names: list[str], networks: int) -> dict[s
 
 def _describe(name: str) -> dict[str, Any]:
     """Return what decides a group, in words and numbers as a manifest has them."""
-    if name == "pod":
-        return {"modes": list(MODES), "training": STATES_TRAINING, "classifier": CLASSIFIER}
     group = GROUPS[name]
     recipe, objective = group.recipe._asdict(), group.objective._asdict()
     states = {"training": STATES_TRAINING, "classifier": CLASSIFIER}
@@ -585,7 +589,3 @@ def _describe(name: str) -> dict[str, Any]:
         "samples": SAMPLES,
         **(states if group.sequences == "states" else {}),
     }
-
-
-def _folder(name: str, seed: int) -> Path:
-    return checkout.root() / "build" / "autoencoder" / f"{name}-{seed}"

@@ -33,9 +33,6 @@ RECIPES = {
 for less long, so that two cores can make them all in about an hour."""
 
 
-_PARAMETERS = "parameters/"
-
-
 CONTROLS = ("rotated", "random", "untrained")
 """What cutoffs are held against, see ``measure_controls``."""
 
@@ -258,7 +255,7 @@ def first(data: datasets.Dataset, samples: int | None) -> datasets.Dataset:
 def pack(run: runs.Run) -> engine.Made:
     """Turn a run with states into what a job makes."""
     assert run.states is not None and run.labels is not None
-    arrays = {f"{_PARAMETERS}{name}": array for name, array in run.parameters.items()}
+    arrays = inputs.packed(run.parameters)
     arrays |= {"states": runs.quantise(run.states), "labels": run.labels}
     return engine.Made(
         arrays, {"config": run.config, "metrics": run.metrics, "provenance": run.provenance}
@@ -267,15 +264,9 @@ def pack(run: runs.Run) -> engine.Made:
 
 def unpack(made: engine.Made, name: str) -> runs.Run:
     """Turn what a job has made into the run that it was, with a name."""
-    parameters = {
-        path.removeprefix(_PARAMETERS): array
-        for path, array in made.arrays.items()
-        if path.startswith(_PARAMETERS)
-    }
-    states = runs.dequantise(made.arrays["states"])
-    return runs.Run(
-        name, parameters=parameters, states=states, labels=made.arrays["labels"], **made.facts
-    )
+    parameters, arrays = inputs.unpacked(made.arrays)
+    states, labels = runs.dequantise(arrays["states"]), arrays["labels"]
+    return runs.Run(name, parameters=parameters, states=states, labels=labels, **made.facts)
 
 
 def publish_run(

@@ -118,8 +118,7 @@ def publish(networks: int = 5) -> None:
     data = datasets.mnist()
     whole = runs.published("mnist-")[:networks]
     names = [*whole, *OTHERS]
-    given = [engine.Job(name, measure, *_given(name, name in whole, data)) for name in names]
-    measured = engine.run("gates", given)
+    measured = engine.run("gates", [_job(name, name in whole, data) for name in names])
     rows = [engine.load(kept).arrays for kept in measured]
     arrays = results.stack(rows, AXES, "network") | results.stack(rows, AXES, "whole")
     arrays |= example_images(data.test)
@@ -470,13 +469,9 @@ def _read_in_modes(
     return np.mean(logits.argmax(axis=2) == labels[:, None], axis=0)
 
 
-def _given(name: str, whole: bool, data: datasets.Dataset) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return settings and inputs of the job of one network."""
-    run = runs.load_run(name)
-    bare = run._replace(
-        metrics={}, provenance={"seed": run.provenance["seed"]}, states=None, labels=None
-    )
-    return {"whole": whole, "data_sha256": data.checksum}, {"run": bare}
+def _job(name: str, whole: bool, data: datasets.Dataset) -> engine.Job:
+    settings = {"whole": whole, "data_sha256": data.checksum}
+    return engine.Job(name, measure, settings, {"run": inputs.published(name)})
 
 
 def _measure_states(network: models.Classifier, part: datasets.Split) -> disk.Arrays:

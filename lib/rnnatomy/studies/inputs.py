@@ -1,10 +1,14 @@
-"""Data that a job reads: by name and checksum, so that no job takes other data for its own."""
+"""What jobs read, by content: data by their checksum, networks by their parameters."""
 
 from collections.abc import Callable
 from functools import lru_cache
 
 from rnnatomy.data import datasets
+from rnnatomy.networks import runs
+from rnnatomy.store import disk
 from rnnatomy.studies import engine
+
+_PARAMETERS = "parameters/"
 
 
 def mnist(checksum: str) -> datasets.Dataset:
@@ -18,6 +22,36 @@ def mnist(checksum: str) -> datasets.Dataset:
         files.DataError: as of ``datasets.mnist``.
     """
     return _load(datasets.mnist, checksum)
+
+
+def published(name: str, model: str = "Classifier") -> runs.Run:
+    """Load a run as the input of a job: what is computed with it, not where it comes from.
+
+    Args:
+        name: of a run.
+        model: that it holds.
+
+    Returns:
+        Name, config and parameters, and the seed.
+
+    Raises:
+        StoreError: as ``runs.load_run``.
+    """
+    run = runs.load_run(name, model)
+    seed = {name: value for name, value in run.provenance.items() if name == "seed"}
+    return run._replace(metrics={}, provenance=seed, states=None, labels=None)
+
+
+def packed(parameters: disk.Arrays) -> disk.Arrays:
+    """Name the parameters of a network so that they may stand beside other arrays of a job."""
+    return {f"{_PARAMETERS}{path}": array for path, array in parameters.items()}
+
+
+def unpacked(arrays: disk.Arrays) -> tuple[disk.Arrays, disk.Arrays]:
+    """Tell the parameters of a network from the other arrays of a job: those, and these."""
+    own = {name: array for name, array in arrays.items() if name.startswith(_PARAMETERS)}
+    others = {name: array for name, array in arrays.items() if name not in own}
+    return {name.removeprefix(_PARAMETERS): array for name, array in own.items()}, others
 
 
 @lru_cache(maxsize=1)

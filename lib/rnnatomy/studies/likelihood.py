@@ -2,21 +2,14 @@
 
 from collections.abc import Callable
 
-from rnnatomy.studies import autoencoder
+from rnnatomy.studies import autoencoder, progress
 
 
-def publish(
-    networks: int = 3,
-    report: Callable[[str], None] | None = None,
-    workers: int | None = None,
-) -> None:
+def publish(networks: int = 3, report: Callable[[str], None] = progress.print_line) -> None:
     """Train, measure and publish the large autoencoders of digits: ``results/likelihood``.
 
     Args:
         networks: as of ``autoencoder.publish``.
         report: as of ``autoencoder.publish``.
-        workers: as of ``autoencoder.publish``.
     """
-    autoencoder.publish_groups(
-        "likelihood", list(autoencoder.LARGE_GROUPS), networks, report, workers
-    )
+    autoencoder.publish_groups("likelihood", autoencoder.LARGE_GROUPS, networks, report)

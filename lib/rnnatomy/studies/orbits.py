@@ -1,20 +1,17 @@
 """The study of circle and ellipse: many predictors, followed through training, with controls."""
 
-import time
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-import xarray as xr
 from jaxtyping import Float, Int
 
 from rnnatomy.analysis import clusters, dynamics, pod, points
 from rnnatomy.data import orbits
 from rnnatomy.networks import predictors, training
-from rnnatomy.store import checkout, disk, results
-from rnnatomy.studies import progress
+from rnnatomy.store import disk, results
+from rnnatomy.studies import engine, progress
 
 FRAMES_IN, FRAMES_OUT = 25, 50
 """Half a slow turn is read, a whole one is predicted."""
@@ -124,31 +121,50 @@ def examples(part: orbits.Orbits) -> predictors.Examples:
     return predictors.Examples(part.inputs, part.targets)
 
 
-def publish(networks: int = 8, report: Callable[[str], None] = print) -> None:
+def publish(networks: int = 8, report: Callable[[str], None] = progress.print_line) -> None:
     """Train, measure and publish predictors of circle and ellipse: ``results/orbits``.
 
-    A batch of networks that is finished is kept in ``build/orbits``, so that an interrupted study
-    goes on from there.
+    Each network is a job of its own, so that a study of more networks reuses those of fewer.
 
     Args:
         networks: how many of each task, size and kind, with seeds 0, 1, 2 and so on.
-        report: called with a line when a batch is done.
+        report: called with a line now and then.
+
+    Raises:
+        EngineError: as ``engine.run``.
     """
     batches = [Batch(name, hidden, "trained") for name in TASKS for hidden in SIZES]
     batches += [Batch(name, hidden, "untrained") for name in TASKS for hidden in SIZES]
     batches += [Batch(name, CONTROL_SIZE, "shuffled") for name in TASKS]
-    started, measured = time.perf_counter(), []
-    for done, batch in enumerate(batches, start=1):
-        measured.append(_part(batch, networks))
-        left = progress.seconds_left(started, done, len(batches)) / 60
-        report(f"{' '.join(map(str, batch))}: done; about {left:.0f} min left")
-    found = results.dataset(
-        _concatenate([part.data for part in measured]), AXES, _coordinates(batches, networks)
-    )
-    seconds = round(sum(part.provenance["wall_seconds"] for part in measured), 1)
-    facts = {"wall_seconds": seconds, **_facts(networks)}
-    facts |= {"networks": found.sizes["network"], "seeds": networks}
-    results.publish("orbits", found, facts)
+    done: dict[Batch, list[engine.Kept]] = {batch: [] for batch in batches}
+    in_turn = [(batch, seed) for batch in sorted(batches, key=_shape) for seed in range(networks)]
+    kept = engine.run("orbits", [_job(*each) for each in in_turn], report=report)
+    for (batch, _), each in zip(in_turn, kept, strict=True):
+        done[batch].append(each)
+    rows = [engine.load(each).arrays for batch in batches for each in done[batch]]
+    arrays = results.stack(rows, AXES, "network") | results.stack(rows, AXES, "training")
+    found = results.dataset(arrays, AXES, _coordinates(batches, networks))
+    facts = {"networks": found.sizes["network"], "seeds": networks}
+    results.publish("orbits", found, engine.facts(kept) | _facts() | facts)
+
+
+def measure(
+    task: str, hidden: int, state: str, seed: Sequence[int], recipe: dict[str, Any] | None = None
+) -> list[disk.Arrays]:
+    """Train and measure networks of a batch, as a job.
+
+    Args:
+        task: as of ``Batch``.
+        hidden: as of ``Batch``.
+        state: as of ``Batch``.
+        seed: one network each.
+        recipe: fields of the recipe; None for networks that are not trained.
+
+    Returns:
+        What is measured of each, see ``AXES``.
+    """
+    told = None if recipe is None else training.Recipe(**recipe)
+    return _measure(Batch(task, hidden, state), seed, told)
 
 
 def measure_predictor(model: Any, test: orbits.Orbits, rng: np.random.Generator) -> disk.Arrays:
@@ -187,61 +203,61 @@ def scores(
     return np.array([[found[view][name] for name in SCORES] for view in points.VIEWS])
 
 
-def _part(batch: Batch, networks: int) -> results.Study:
-    """Give what is measured of a batch, from ``build/orbits`` if it is there."""
-    folder = checkout.root() / "build" / "orbits" / batch.name
-    return progress.part(folder, _facts(networks), partial(_measure, batch, networks))
+def _shape(batch: Batch) -> tuple[int, bool]:
+    """Tell which batches compute alike: one after the other, they share what is compiled."""
+    return -batch.hidden, batch.state == "untrained"
 
 
-def _measure(batch: Batch, networks: int) -> xr.Dataset:
-    data, seeds = task(np.random.default_rng(0), batch.task), range(networks)
-    create = predictors.seq2seq(2, batch.hidden)
-    history, members = {}, [create(jax.random.key(seed)) for seed in seeds]
-    fresh = members
+def _job(batch: Batch, seed: int) -> engine.Job:
+    settings = batch._asdict() | {"seed": seed}
     if batch.state != "untrained":
-        fitted = _fit(batch, data, seeds)
-        members = [training.member(fitted, seed) for seed in seeds]
-        history = fitted.history
+        settings |= {"recipe": RECIPE._asdict()}
+    return engine.Job(f"orbits-{batch.name}-{seed}", measure, settings, many="seed")
+
+
+def _measure(
+    batch: Batch, seeds: Sequence[int], recipe: training.Recipe | None
+) -> list[disk.Arrays]:
+    data = task(np.random.default_rng(0), batch.task)
+    create = predictors.seq2seq(2, batch.hidden)
+    fresh = [create(jax.random.key(seed)) for seed in seeds]
+    fitted = _fit(batch, data, seeds, recipe) if recipe else None
     rows = []
-    for seed, model in zip(seeds, members, strict=True):
+    for place, seed in enumerate(seeds):
+        model = training.member(fitted, place) if fitted else fresh[place]
         row = measure_predictor(model, data.test, np.random.default_rng(seed))
-        if batch.state == "trained":
-            row |= _follow(history, seed, fresh[seed], data)
+        if fitted and batch.state == "trained":
+            rng = np.random.default_rng(seed)
+            row |= _follow(fitted.history, place, fresh[place], data, rng)
         rows.append(row)
-    arrays = results.stack(rows, AXES, "network") | results.stack(rows, AXES, "training")
-    return results.dataset(arrays, AXES)
+    return rows
 
 
-def _fit(batch: Batch, data: Task, seeds: range) -> training.Fitted:
+def _fit(
+    batch: Batch, data: Task, seeds: Sequence[int], recipe: training.Recipe
+) -> training.Fitted:
     train = data.train
     if batch.state == "shuffled":
         train = orbits.shuffled_futures(np.random.default_rng(1), train)
     followed = {"validation": examples(data.validation), "test": examples(data.test)}
     create = predictors.seq2seq(2, batch.hidden)
-    return predictors.fit(examples(train), create, RECIPE, seeds, followed)
+    return predictors.fit(examples(train), create, recipe, seeds, followed)
 
 
-def _follow(history: dict[str, np.ndarray], seed: int, fresh: Any, data: Task) -> disk.Arrays:
+def _follow(
+    history: dict[str, np.ndarray], place: int, fresh: Any, data: Task, rng: np.random.Generator
+) -> disk.Arrays:
     """Measure what is followed through training, from before the first epoch on."""
-    frames, rng = data.validation.targets.shape[1], np.random.default_rng(seed)
+    frames = data.validation.targets.shape[1]
     states = [predictors.trajectory(fresh, data.validation.inputs, frames).decoder]
-    states = [states[0][:, :: predictors.SKIP], *history["states"][:, seed]]
+    states = [states[0][:, :: predictors.SKIP], *history["states"][:, place]]
     losses = {}
     for part in ("validation", "test"):
         orbit = getattr(data, part)
         first = predictors.trajectory(fresh, orbit.inputs, frames).outputs - orbit.targets
-        losses[f"along_{part}"] = [np.square(first).mean(), *history[f"{part}_loss"][:, seed]]
+        losses[f"along_{part}"] = [np.square(first).mean(), *history[f"{part}_loss"][:, place]]
     followed = [scores(one, data.validation.labels, rng) for one in states]
     return disk.single(losses | {"along_scores": followed})
-
-
-def _concatenate(batches: list[xr.Dataset]) -> disk.Arrays:
-    """Put batches one after the other; what is followed through training, where it was."""
-    parts = [results.arrays(batch) for batch in batches]
-    return {
-        name: np.concatenate([part[name] for part in parts if name in part])
-        for name in dict.fromkeys(name for part in parts for name in part)
-    }
 
 
 def _coordinates(batches: list[Batch], networks: int) -> dict[str, Any]:
@@ -267,9 +283,8 @@ def _coordinates(batches: list[Batch], networks: int) -> dict[str, Any]:
     }
 
 
-def _facts(networks: int) -> dict[str, Any]:
+def _facts() -> dict[str, Any]:
     return {
-        "networks": networks,
         "recipe": RECIPE._asdict(),
         "frames": [FRAMES_IN, FRAMES_OUT],
         "sequences": [TRAINING, VALIDATION, TEST],

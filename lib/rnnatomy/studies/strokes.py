@@ -1,6 +1,5 @@
 """The study of strokes: what decoders draw when single directions of their matrices are removed."""
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -14,7 +13,7 @@ from rnnatomy.analysis import controls, gates, ranks, svd
 from rnnatomy.data import datasets
 from rnnatomy.networks import access, runs, vae
 from rnnatomy.store import disk, results
-from rnnatomy.studies import autoencoder
+from rnnatomy.studies import autoencoder, engine, inputs, progress
 
 GROUPS = ("lstm-32", "lstm-2")
 """Autoencoders of the study ``autoencoder`` whose decoders are taken apart."""
@@ -52,11 +51,7 @@ class Drawing(NamedTuple):
     images: Float[np.ndarray, "sample time feature"]
 
 
-def publish(
-    networks: int = 3,
-    report: Callable[[str], None] = print,
-    workers: int | None = None,
-) -> None:
+def publish(networks: int = 3, report: Callable[[str], None] = progress.print_line) -> None:
     """Remove single directions from the decoders of the autoencoders: ``results/strokes``.
 
     The networks are those of the studies ``autoencoder`` and ``likelihood``, trained anew if they
@@ -64,36 +59,67 @@ def publish(
 
     Args:
         networks: how many of each group, with seeds 0, 1, 2 and so on.
-        report: called with a line when a network is done.
-        workers: as of ``autoencoder.publish``, for networks that are not there.
+        report: called with a line when jobs are done.
     """
-    groups = autoencoder.trained_runs(GROUPS, networks, report, workers)
-    inputs = autoencoder.sequences("digits").test[:DRAWN]
-    started, models = time.perf_counter(), []
-    for several in groups.values():
-        rows = []
-        for run in several:
-            rng = np.random.default_rng(run.provenance["seed"])
-            rows.append(measure_decoder(runs.restore(run), inputs, rng))
-            report(f"{run.name}: taken apart, {time.perf_counter() - started:.0f} s")
-        models.append(results.stack(rows, results.without(AXES, "model"), "network"))
+    checksum = datasets.mnist().checksum
+    trained = engine.run(
+        "strokes, networks", autoencoder.jobs(GROUPS, networks, checksum), report=report
+    )
+    measured = engine.run("strokes", jobs(trained, checksum), report=report)
+    rows = [engine.load(kept).arrays for kept in measured]
+    models = [
+        results.stack(several, results.without(AXES, "model"), "network")
+        for several in autoencoder.by_group(GROUPS, rows).values()
+    ]
     coordinates = {
-        "model": list(groups),
+        "model": list(GROUPS),
         "network": np.arange(networks),
         "matrix": list(gates.MATRICES),
         "direction": np.arange(1, 1 + REMOVED),
     }
     found = results.dataset(results.stack(models, AXES, "model"), AXES, coordinates)
-    seconds = sum(run.provenance["wall_seconds"] for several in groups.values() for run in several)
     facts = {
         "networks": networks * len(GROUPS),
         "groups": list(GROUPS),
         "removed": REMOVED,
         "drawn": DRAWN,
-        "data_sha256": datasets.mnist().checksum,
-        "wall_seconds": round(seconds, 1),
+        "data_sha256": checksum,
+        **engine.facts(trained, measured),
     }
     results.publish("strokes", found, facts)
+
+
+def jobs(trained: Sequence[engine.Kept], data_sha256: str) -> list[engine.Job]:
+    """Return the jobs that take trained networks apart, one for each.
+
+    Args:
+        trained: networks, in each group in the order of their seeds.
+        data_sha256: checksum of the images.
+    """
+    groups = autoencoder.by_group(GROUPS, trained)
+    return [
+        engine.Job(
+            f"strokes-{name}-{seed}",
+            take_apart,
+            {"seed": seed, "data_sha256": data_sha256},
+            {"network": kept},
+        )
+        for name, several in groups.items()
+        for seed, kept in enumerate(several)
+    ]
+
+
+def take_apart(seed: int, data_sha256: str, network: engine.Made) -> disk.Arrays:
+    """Take the decoder of a network apart, as a job: see ``measure_decoder``.
+
+    Args:
+        seed: of the network, and of the random directions.
+        data_sha256: checksum of the images.
+        network: as of ``autoencoder.train_networks``.
+    """
+    model = runs.restore(autoencoder.run_of(network, "network"))
+    images = autoencoder.binarised(inputs.mnist(data_sha256).test.images)[:DRAWN]
+    return measure_decoder(model, images, np.random.default_rng(seed))
 
 
 def measure_decoder(

@@ -43,7 +43,7 @@ def recording(name, seed, order=(0, 1, 2, 0), length=40):
     )
 
 
-def not_fitted(create, loss, train, recipe, keys, measure):
+def not_fitted(create, loss, train, recipe, keys, measure, checkpoint):
     """Stand in for training, which takes long to compile: networks change a little each epoch."""
     models = [create(key) for key in keys]
     graph, _ = nnx.split(models[0])
@@ -64,6 +64,7 @@ def patch_study(monkeypatch, folder):
         counts = {"washwindow": 1, "directing_traffic": 2}
         return [sequence(a, n) for a in actions for n in range(1, counts.get(a, 3) + 1)]
 
+    monkeypatch.setenv("ENGINE", "here")
     monkeypatch.setattr(checkout, "ROOT", folder)
     monkeypatch.setattr(training, "fit_ensemble", not_fitted)
     monkeypatch.setattr(mocap, "sequences", sequences)

@@ -1,3 +1,4 @@
+import jax
 import numpy as np
 import pytest
 from studies.movement import synthetic
@@ -17,8 +18,20 @@ def test_the_error_of_predictions_is_over_each_frame_once(model, two):
     )
 
 
-def test_networks_are_kept_after_each_epoch(two):
-    fitted = fitting.fit(two, synthetic.TINY, [3, 4])
+def assert_goes_on(two, path, fitted):
+    """Nothing is left to fit after the last epoch, and all networks are there."""
+    written = path.stat().st_mtime_ns
+    again = fitting.fit(two, synthetic.TINY, [3, 4], path)
+    assert path.stat().st_mtime_ns == written
+    jax.tree.map(np.testing.assert_array_equal, again.parameters, fitted.parameters)
+    for name, array in fitted.history.items():
+        np.testing.assert_array_equal(again.history[name], array)
+
+
+def test_networks_are_kept_after_each_epoch(two, tmp_path):
+    path = tmp_path / "half.safetensors"
+    fitted = fitting.fit(two, synthetic.TINY, [3, 4], path)
+    assert_goes_on(two, path, fitted)
     last = fitting.networks_by_epoch(fitted, 1)[-1]
     assert len(fitting.networks_by_epoch(fitted, 1)) == 2
     again = training.member(fitted, 1)

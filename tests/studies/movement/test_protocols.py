@@ -37,8 +37,9 @@ def test_each_recording_is_scaled_by_itself():
 
 
 def test_bad_sequences_are_one_clear_error():
-    with pytest.raises(ValueError, match=r"'walkin' is unknown.*'walking' looks like it"):
-        protocols.concatenate(["walkin_1"])
+    walks = [synthetic.sequence("walking", number) for number in (1, 2)]
+    with pytest.raises(ValueError, match=r"'walkin_1' is not there: choose from walking_1, walk"):
+        protocols.concatenate(["walking_2", "walkin_1"], walks)
     broken = synthetic.sequence("walking")
     broken.frames[8] = np.nan
     with pytest.raises(ValueError, match="NaN"):

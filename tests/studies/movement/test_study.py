@@ -5,6 +5,7 @@ from studies.movement import synthetic
 from rnnatomy.data import mocap
 from rnnatomy.networks import training
 from rnnatomy.store import checkout, results
+from rnnatomy.studies import engine
 from rnnatomy.studies.movement import embeddings, fitting, geometry, protocols, scoring, study
 
 
@@ -30,7 +31,8 @@ def test_the_study_has_a_row_for_each_network(small):
     assert data["recording"].to_numpy().tolist() == ["01", "07"] == made.provenance["recordings"]
     assert data["played_frames"].sum() == data.sizes["played_frame"]
     assert all(np.isfinite(array).all() for array in data.data_vars.values())
-    assert len(lines) == 4 and "about 0 min left" in lines[-1]
+    assert lines[-1] == "movement: 4 of 4 jobs done"
+    assert made.provenance["jobs"] == 4 and made.provenance["reused"] == []
     assert made.provenance["activities"] == [["activity 0", "activity 1", "activity 2"]] * 2
 
 
@@ -67,7 +69,7 @@ def test_rows_are_recomputed(small, monkeypatch):
 def test_tasks_and_epochs_are_recomputed(small, monkeypatch):
     synthetic.patch_study(monkeypatch, small[0])
     plan = protocols.SHORT
-    frames, labels = protocols.concatenate(protocols.TASKS["three"])
+    frames, labels = protocols.concatenate(protocols.TASKS["three"], mocap.sequences(mocap.ACTIONS))
     data = small[1].data.sel(task="three_short")
     plain = scoring.joined_table(
         embeddings.frame_rows([frames], [frames], plan), labels, plan, np.random.default_rng(0)
@@ -89,7 +91,7 @@ def test_tasks_and_epochs_are_recomputed(small, monkeypatch):
     assert float(row["authors_loss"]) == pytest.approx(error, rel=1e-4)
 
 
-def test_an_interrupted_study_goes_on_from_the_last_finished_batch(small, monkeypatch):
+def test_finished_jobs_are_reused(small, monkeypatch):
     folder, made, _ = small
     synthetic.patch_study(monkeypatch, folder)
     monkeypatch.setattr(training, "fit_ensemble", None)  # nothing is fitted anew
@@ -97,23 +99,43 @@ def test_an_interrupted_study_goes_on_from_the_last_finished_batch(small, monkey
     study.publish(2, lambda line: None)
     again = results.load_study(str(folder / "results" / "movement"))
     assert again.data.identical(made.data)
+    assert again.provenance["reused"] == "all"
+    assert again.provenance["wall_seconds"] == made.provenance["wall_seconds"] > 0
 
 
-def test_batches_of_other_facts_are_made_anew(small, monkeypatch):
+def test_jobs_on_other_movements_or_of_more_networks_are_done_anew(small, monkeypatch):
     synthetic.patch_study(monkeypatch, small[0])
     asked = []
 
-    def record(*given):
-        asked.append(given)
-        raise KeyboardInterrupt
+    def record(create, loss, train, recipe, keys, measure, checkpoint):
+        asked.append((len(keys), checkpoint.name))
+        raise ArithmeticError("nothing is fitted")
 
-    monkeypatch.setattr(study, "_authors", record)
-    study.publish(2, lambda line: None)
-    assert not asked
-    monkeypatch.setattr(scoring, "CANDIDATES", (2, 3))
-    with pytest.raises(KeyboardInterrupt):
+    monkeypatch.setattr(training, "fit_ensemble", record)
+    first, second = mocap.recordings()
+    other = first._replace(labels=first.labels[::-1].copy())  # the same frames
+    monkeypatch.setattr(mocap, "recordings", lambda: [other, second])
+    with pytest.raises(engine.EngineError, match=r"'movement-subject-86' .* failed: Arithmetic"):
         study.publish(2, lambda line: None)
-    assert len(asked) == 1
+    assert [count for count, _ in asked] == [2]
+    monkeypatch.setattr(mocap, "recordings", lambda: [first, second])
+    with pytest.raises(engine.EngineError, match=r"'movement-three' .* \(and 3 more\)"):
+        study.publish(3, lambda line: None)
+    assert [count for count, _ in asked[1:]] == [3] * 4
+    # each training has a checkpoint of its own to go on from
+    assert len({name for _, name in asked}) == len(asked)
+
+
+def test_a_job_refuses_other_movements_than_it_was_given_out_for(small, monkeypatch):
+    synthetic.patch_study(monkeypatch, small[0])
+    monkeypatch.setattr(training, "fit_ensemble", None)
+    jobs = study._jobs(mocap.sequences(mocap.ACTIONS), mocap.recordings(), 1)
+    for job in jobs:
+        asked = job.settings["data_sha256"]
+        digit = "1" if asked[0] == "0" else "0"
+        told = f"movements here have sha256 {asked}, and the job asks for {digit}{asked[1:]}: give"
+        with pytest.raises(engine.EngineError, match=told):
+            job.work(**job.settings | {"data_sha256": digit + asked[1:]})
 
 
 def test_the_published_study_is_whole(published):
@@ -135,7 +157,7 @@ def test_the_published_study_is_whole(published):
 
 
 def test_published_rows_without_training_are_recomputed(published, real_data):
-    frames, labels = protocols.concatenate(protocols.TASKS["three"])
+    frames, labels = protocols.concatenate(protocols.TASKS["three"], mocap.sequences(mocap.ACTIONS))
     rows = embeddings.frame_rows([frames], [frames], protocols.SHORT)
     again = scoring.joined_table(rows, labels, protocols.SHORT, np.random.default_rng(0))
     task = published.data.sel(task="three_short")

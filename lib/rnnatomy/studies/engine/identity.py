@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.metadata import version
 from importlib.util import resolve_name
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -84,6 +85,17 @@ def code(function: Callable[..., Any]) -> str:
     return fingerprint([[*place, text] for place, text in sorted(found.items())])
 
 
+@cache
+def sources() -> dict[str, str]:
+    """Read the modules of this library, once for each process: what is edited later does not count.
+
+    Returns:
+        Their text, by path.
+    """
+    folder = Path(__file__).parents[2]
+    return {str(path): path.read_text() for path in folder.rglob("*.py")}
+
+
 def _parts(value: Any) -> Iterator[bytes]:
     """Encode a value, so that different ones never read the same."""
     if hasattr(value, "digest"):
@@ -116,7 +128,8 @@ def _parts(value: Any) -> Iterator[bytes]:
 def _source(module: str) -> Source:
     """Read the statements of a module that has been imported."""
     loaded = sys.modules[module]
-    tree = ast.parse(inspect.getsource(loaded))
+    text = sources().get(str(loaded.__file__))
+    tree = ast.parse(inspect.getsource(loaded) if text is None else text)
     found = Source({}, {}, {}, [])
     for statement in tree.body:
         names = list(_defined(statement))
@@ -166,7 +179,7 @@ def _reached(statement: ast.stmt, place: Place, source: Source) -> Iterator[Plac
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             if node.value.id in source.modules:
                 yield source.modules[node.value.id], node.attr
-        elif isinstance(node, ast.Name):
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
             if node.id in source.definitions:
                 yield place[0], node.id
             elif node.id in source.names:

@@ -5,7 +5,6 @@ Two processes that run the same study share its jobs out among themselves.
 
 import os
 import time
-import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
@@ -55,6 +54,7 @@ def run(
         EngineError: if jobs failed, two have the same label, or there is nobody to do them.
     """
     _check_labels(name, given)
+    identity.sources()
     jobs.sweep()
     platform = workers.platform()
     known = [jobs.identify(job, platform) for job in given]
@@ -214,7 +214,7 @@ class _Shift:
                 "same command goes on from there."
             ) from None
         except Exception as error:
-            self.study.fail(numbers, traceback.format_exception_only(error)[-1].strip())
+            self.study.fail(numbers, disk.brief(f"{type(error).__name__}: {error}", 300)[1:-1])
         return False
 
     def start_anew(self) -> None:

@@ -226,6 +226,7 @@ def _end(pool: ProcessPoolExecutor, before: set[Any]) -> None:
 def _stay_with_parent(root: Path | None) -> None:
     """Work for the parent's folder, leave the keyboard's interrupts to it, and end when it ends."""
     checkout.ROOT = root
+    identity.sources()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None
@@ -316,6 +317,6 @@ def _check_same(given: dict[str, Any], here: dict[str, Any]) -> None:
         if given[name] != here[name]:
             raise jobs.EngineError(
                 f"worker {_here()} has another {name} ({here[name][:12]}) than the process "
-                f"that gives out the job ({given[name][:12]}): bring both to the same commit, and "
-                "to the same kind of device."
+                f"that gives out the job ({given[name][:12]}): bring both to the same commit and "
+                "kind of device, or start again if files were edited meanwhile."
             )

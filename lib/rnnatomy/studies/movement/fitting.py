@@ -1,6 +1,7 @@
 """Fitting predictors to movements, and their errors."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -13,7 +14,10 @@ from rnnatomy.studies.movement import embeddings, protocols
 
 
 def fit(
-    sequences: Sequence[np.ndarray], plan: protocols.Plan, seeds: Sequence[int]
+    sequences: Sequence[np.ndarray],
+    plan: protocols.Plan,
+    seeds: Sequence[int],
+    checkpoint: Path | None = None,
 ) -> training.Fitted:
     """Fit predictors to all windows of sequences; their parameters are kept after each epoch.
 
@@ -21,9 +25,11 @@ def fit(
         sequences: scaled, as recorded; all phases of ``plan.step`` are used.
         plan: how to cut and to fit.
         seeds: one network each.
+        checkpoint: as of ``training.fit_ensemble``.
 
     Raises:
         ValueError: as ``embeddings.cut``, and as ``training.fit_ensemble``.
+        disk.StoreError: as ``training.fit_ensemble``.
     """
     cuts = [
         embeddings.cut(frames[phase :: plan.step], plan.read, plan.predict, plan.apart).examples
@@ -39,6 +45,7 @@ def fit(
         plan.recipe,
         keys,
         measure=_leaves,
+        checkpoint=checkpoint,
     )
 
 

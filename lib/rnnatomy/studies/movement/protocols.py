@@ -117,20 +117,20 @@ class Concatenation(NamedTuple):
     labels: Int[np.ndarray, " time"]
 
 
-def concatenate(names: Sequence[str]) -> Concatenation:
-    """Load sequences as the authors do: scaled by their own statistics, and one after the other.
+def concatenate(names: Sequence[str], sequences: Iterable[mocap.Sequence]) -> Concatenation:
+    """Join sequences as the authors do: scaled by their own statistics, and one after the other.
 
     Args:
-        names: of sequences, such as "walking_1".
+        names: of those to be joined, in order, such as "walking_1".
+        sequences: these, and any others.
 
     Raises:
-        ValueError: if an action is unknown.
-        datasets.DataError: as ``mocap.sequences``.
+        ValueError: if a sequence is not there.
     """
-    by_name = {
-        each.name: each
-        for each in mocap.sequences(dict.fromkeys(name.rpartition("_")[0] for name in names))
-    }
+    by_name = {each.name: each for each in sequences}
+    missing = [name for name in names if name not in by_name]
+    if missing:
+        raise ValueError(f"sequence {missing[0]!r} is not there: choose from {', '.join(by_name)}.")
     parts = [mocap.without_root(by_name[name].frames) for name in names]
     labels = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
     return Concatenation(mocap.scale(np.concatenate(parts), mocap.normalise(parts)), labels)

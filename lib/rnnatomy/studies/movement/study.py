@@ -5,19 +5,20 @@ states of predictors, untrained and trained; each is clustered in the same ways.
 clustering sees a label: labels only score.
 """
 
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-import xarray as xr
 
 from rnnatomy.data import mocap
 from rnnatomy.networks import training
-from rnnatomy.store import checkout, disk, results
-from rnnatomy.studies import progress
+from rnnatomy.store import disk, results
+from rnnatomy.studies import engine, progress
+from rnnatomy.studies.engine import identity
 from rnnatomy.studies.movement import embeddings, fitting, geometry, page, protocols, scoring
+
+Motion = TypeVar("Motion", mocap.Sequence, mocap.Recording)
 
 COUNTS = ("given", "found")
 """Whether the number of activities of subject 86 is given, or found by the largest silhouette."""
@@ -68,18 +69,17 @@ def sequence_axes(tasks: Sequence[str], recordings: Sequence[str]) -> dict[str, 
     return axes
 
 
-def publish(networks: int = 4, report: Callable[[str], None] = print) -> None:
+def publish(networks: int = 4, report: Callable[[str], None] = progress.print_line) -> None:
     """Train, embed, cluster and publish predictors of people moving: ``results/movement``.
 
-    A batch that is finished is kept in ``build/movement``, so that an interrupted study goes on
-    from there.
+    Each task of the authors, each choice of what is held out, and subject 86 is a job.
 
     Args:
-        networks: how many for each batch, with seeds 0, 1, 2 and so on; an even number makes use
-            of two cores.
-        report: called with a line when a batch is done.
+        networks: how many for each job, with seeds 0, 1, 2 and so on.
+        report: called with a line now and then.
 
     Raises:
+        EngineError: as ``engine.run``.
         files.DataError: if a file is damaged.
         files.DataUnavailable: if a file is neither at hand nor within reach.
     """
@@ -91,20 +91,41 @@ def publish(networks: int = 4, report: Callable[[str], None] = print) -> None:
         "sha256_of_sequences": protocols.checksum([each.frames for each in sequences]),
         "sha256_of_recordings": protocols.checksum([each.frames for each in recordings]),
     }
-    batches = _batches(sequences, recordings, range(networks))
-    started, measured = time.perf_counter(), []
-    for done, (name, make) in enumerate(batches.items(), start=1):
-        folder = checkout.root() / "build" / "movement" / name
-        measured.append(progress.part(folder, facts, make))
-        left = progress.seconds_left(started, done, len(batches)) / 60
-        report(f"{name}: done; about {left:.0f} min left")
-    rows = [results.arrays(part.data) for part in measured]
+    kept = engine.run("movement", _jobs(sequences, recordings, networks), report=report)
+    rows = [engine.load(each).arrays for each in kept]
     axes = AXES | sequence_axes(list(_tasks()), names)
     arrays = results.stack(rows, axes, "task") | results.stack(rows, axes, "choice")
     arrays |= {k: array for row in rows for k, array in row.items() if k not in arrays}
     found = results.dataset(arrays, axes, _coordinates(networks, names))
-    seconds = round(sum(part.provenance["wall_seconds"] for part in measured), 1)
-    results.publish("movement", found, {"wall_seconds": seconds, **facts})
+    results.publish("movement", found, engine.facts(kept) | facts)
+
+
+def _jobs(
+    sequences: Sequence[mocap.Sequence], recordings: Sequence[mocap.Recording], networks: int
+) -> list[engine.Job]:
+    """Return the jobs of the study; those of the authors, which take longest, come first."""
+    seeds = list(range(networks))
+    settings = {"seeds": seeds, "data_sha256": identity.fingerprint(sequences)}
+    jobs = [
+        engine.Job(f"movement-{task}", _authors, {"task": task, **settings}) for task in _tasks()
+    ]
+    jobs += [
+        engine.Job(f"movement-held-{number}", _held_out, {"number": number, **settings})
+        for number in range(protocols.CHOICES)
+    ]
+    settings = {"seeds": seeds, "data_sha256": identity.fingerprint(recordings)}
+    return [*jobs, engine.Job("movement-subject-86", _subject_86, settings)]
+
+
+def _checked(motions: list[Motion], checksum: str) -> list[Motion]:
+    """Refuse, in a job, other movements than it was given out for: frames, names or labels."""
+    found = identity.fingerprint(motions)
+    if found != checksum:
+        raise engine.EngineError(
+            f"the movements here have sha256 {found}, and the job asks for {checksum}: give both "
+            "machines the same files."
+        )
+    return motions
 
 
 def _tasks() -> dict[str, tuple[Sequence[str], protocols.Plan]]:
@@ -117,25 +138,12 @@ def _tasks() -> dict[str, tuple[Sequence[str], protocols.Plan]]:
     }
 
 
-def _batches(
-    sequences: Sequence[mocap.Sequence], recordings: Sequence[mocap.Recording], seeds: Sequence[int]
-) -> dict[str, Callable[[], xr.Dataset]]:
-    """Return what measures each batch, by name."""
-    batches: dict[str, Callable[[], xr.Dataset]] = {}
-    for task, (names, plan) in _tasks().items():
-        batches[task] = partial(_authors, task, names, plan, seeds)
-    for number in range(protocols.CHOICES):
-        batches[f"held-{number}"] = partial(_held_out, sequences, number, seeds)
-    batches["subject-86"] = partial(_subject_86, recordings, seeds)
-    return batches
-
-
-def _authors(
-    task: str, names: Sequence[str], plan: protocols.Plan, seeds: Sequence[int]
-) -> xr.Dataset:
-    """Train on some sequences as the authors do, and cluster the same ones."""
-    frames, labels = protocols.concatenate(names)
-    fitted = fitting.fit([frames], plan, seeds)
+def _authors(task: str, seeds: Sequence[int], data_sha256: str) -> disk.Arrays:
+    """Train on some sequences as the authors do, and cluster the same ones, as a job."""
+    names, plan = _tasks()[task]
+    sequences = _checked(mocap.sequences(mocap.ACTIONS), data_sha256)
+    frames, labels = protocols.concatenate(names, sequences)
+    fitted = fitting.fit([frames], plan, seeds, engine.checkpoint())
     plain = scoring.joined_table(
         embeddings.frame_rows([frames], [frames], plan), labels, plan, _rng(0)
     )
@@ -162,17 +170,17 @@ def _authors(
         f"{task}_path": path.points,
         f"{task}_at": path.at,
     }
-    axes = results.without(AXES, "task") | sequence_axes([task], [])
-    return results.dataset(disk.single(arrays), axes)
+    return disk.single(arrays)
 
 
-def _held_out(sequences: Sequence[mocap.Sequence], number: int, seeds: Sequence[int]) -> xr.Dataset:
-    """Train on some sequences of each action, and cluster others."""
+def _held_out(number: int, seeds: Sequence[int], data_sha256: str) -> disk.Arrays:
+    """Train on some sequences of each action, and cluster others, as a job."""
+    sequences = _checked(mocap.sequences(mocap.ACTIONS), data_sha256)
     parts, plan = protocols.hold_out(sequences, number), protocols.HELD_OUT
     lengths = [len(frames) for frames in parts.held]
     labels = np.repeat(parts.actions, lengths)
     count = len(np.unique(labels))
-    fitted = fitting.fit(parts.training, plan, seeds)
+    fitted = fitting.fit(parts.training, plan, seeds, engine.checkpoint())
     score = partial(scoring.agreement, labels=labels)
 
     def table(rows: embeddings.Rows, seed: int) -> np.ndarray:
@@ -196,13 +204,14 @@ def _held_out(sequences: Sequence[mocap.Sequence], number: int, seeds: Sequence[
         "held_roles": roles,
     }
     played = page.player_data(training.member(fitted, 0), parts, plan) if number == 0 else {}
-    return results.dataset(disk.single(arrays) | played, results.without(AXES, "choice"))
+    return disk.single(arrays) | played
 
 
-def _subject_86(recordings: Sequence[mocap.Recording], seeds: Sequence[int]) -> xr.Dataset:
-    """Train on all recordings of subject 86, and cluster each by itself."""
+def _subject_86(seeds: Sequence[int], data_sha256: str) -> disk.Arrays:
+    """Train on all recordings of subject 86, and cluster each by itself, as a job."""
+    recordings = _checked(mocap.recordings(), data_sha256)
     plan, frames = protocols.SUBJECT_86, protocols.scale_each(recordings)
-    fitted = fitting.fit(frames, plan, seeds)
+    fitted = fitting.fit(frames, plan, seeds, engine.checkpoint())
     rows: list[disk.Arrays] = []
     shown: disk.Arrays = {}
     for recording, own in zip(recordings, frames, strict=True):
@@ -218,9 +227,7 @@ def _subject_86(recordings: Sequence[mocap.Recording], seeds: Sequence[int]) -> 
         averages = embedded[0][1][embeddings.WITH_NETWORK[0]]
         strips = page.segmented(averages, recording, _rng(seeds[0]))
         shown |= {f"subject_{name}_{recording.name}": strip for name, strip in strips.items()}
-    arrays = results.stack(rows, AXES, "recording")
-    axes = AXES | sequence_axes([], [recording.name for recording in recordings])
-    return results.dataset(disk.single(arrays | shown), axes)
+    return disk.single(results.stack(rows, AXES, "recording") | shown)
 
 
 def _subject_tables(
