@@ -5,18 +5,19 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 READY  := $(VENV)/ready
 
-PINNED  := $(wildcard requirements*.txt)
-LIBRARY := $(shell find lib/rnnatomy -name '*.py' -o -type d ! -name __pycache__)
-PAGES   := $(shell find book -type f ! -name '*.ipynb' ! -path '*/.*') _config.yml _toc.yml
-# what each chapter reads, and so when it is run again: written by the library from the sources
-RULES   := build/rules.mk
+PINNED := $(wildcard requirements*.txt)
+# from what each chapter is made, by content: the library writes a list for each, and these rules
+RULES  := build/rules.mk
+
+# what is given goes to the command as it is, past make and the shell
+unexport NAME ARGS GRID STUDY NETWORKS ENGINE
 
 export JAX_PLATFORMS ?= cpu
 export TF_CPP_MIN_LOG_LEVEL = 3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book quick test golden results picture bench lint format chapter clean distclean FORCE
+.PHONY: help book quick test golden results picture bench lint format chapter sweep clean distclean FORCE
 
 help:  ## show this list
 	@echo "RNNatomy: what a recurrent network has learnt. Targets:"
@@ -33,47 +34,52 @@ $(READY): $(PINNED) pyproject.toml
 	@touch $@
 
 book: build/site/index.html  ## run the chapters and build the site: build/site/index.html
-	@echo "Trained here on: $$(cat build/data)"
+	@echo "Trained here on: $$(cut -d ' ' -f 1 build/data)"
 	@echo "The book: $(CURDIR)/build/site/index.html"
 
-build/data: FORCE | $(READY)
-	@$(PY) -m rnnatomy.report.chapters data $@
+build/data build/motion: FORCE | $(READY)
+	@$(PY) -m rnnatomy.report.chapters $(@F) $@
 
-$(RULES): $(wildcard book/*.ipynb) _toc.yml $(LIBRARY) $(wildcard results/*) | $(READY)
-	@mkdir -p $(@D)
-	@$(PY) -m rnnatomy.report.chapters depends > $@.new && mv $@.new $@
+$(RULES): FORCE | $(READY)
+	@$(PY) -m rnnatomy.report.chapters depends $@
 
 ifneq ($(filter book quick golden picture build/%,$(MAKECMDGOALS)),)
 include $(RULES)
 endif
 
-build/chapters/%.ipynb: $(PINNED) build/data | $(READY)
+build/chapters/%.ipynb: | build/data
 	@$(PY) -m rnnatomy.report.chapters run $* --data build/data --output $(@D)
 
-build/quick/%.ipynb: $(PINNED) | $(READY)
+build/quick/%.ipynb: | $(READY)
 	@$(PY) -m rnnatomy.report.chapters run $* --quick --output $(@D)
 
-FULL  := $(CHAPTERS:%=build/chapters/%.ipynb)
-QUICK := $(CHAPTERS:%=build/quick/%.ipynb)
+FULL_CHAPTERS  := $(CHAPTERS:%=build/chapters/%.ipynb)
+QUICK_CHAPTERS := $(CHAPTERS:%=build/quick/%.ipynb)
 
-build/site/index.html: $(FULL) $(PAGES) lib/rnnatomy/report/site.py
+build/site/index.html: $(FULL_CHAPTERS) build/chapters/.inputs
 	@$(PY) -m rnnatomy.report.site build build/chapters build/site
 
 quick: build/site-quick/index.html  ## the same site with quick parameters: build/site-quick/index.html
 	@echo "The quick book: $(CURDIR)/build/site-quick/index.html"
 
-build/site-quick/index.html: $(QUICK) $(PAGES) lib/rnnatomy/report/site.py
+build/site-quick/index.html: $(QUICK_CHAPTERS) build/quick/.inputs
 	@$(PY) -m rnnatomy.report.site build build/quick build/site-quick --strict
 
 test: $(READY)  ## all tests: library, chapters, golden outputs, site in a browser
 	@$(MAKE) --no-print-directory --jobs=2 quick
 	@$(PY) -m pytest --numprocesses=2 --dist=loadfile
 
-golden: $(QUICK)  ## write the golden outputs anew, after a wanted change of a chapter
+golden: $(QUICK_CHAPTERS)  ## write the golden outputs anew, after a wanted change of a chapter
 	@$(PY) tests/golden.py
 
-results: $(READY)  ## run the studies anew and publish them in results/ (some five hours on two cores)
-	@for study in $$($(PY) -m rnnatomy.studies list); do $(PY) -m rnnatomy.studies $$study || exit 1; done
+results sweep: export GIVEN_ENGINE := $(value ENGINE)
+results: export GIVEN_STUDY := $(value STUDY)
+results: export GIVEN_NETWORKS := $(value NETWORKS)
+results: $(READY)  ## run the studies, one of them: make results STUDY=hundred NETWORKS=1000
+	@export ENGINE="$$GIVEN_ENGINE"; set -f; \
+	for study in $${GIVEN_STUDY:-$$($(PY) -m rnnatomy.studies list)}; do \
+	  $(PY) -m rnnatomy.studies $${GIVEN_NETWORKS:+--networks="$$GIVEN_NETWORKS"} -- "$$study" || exit 1; \
+	done
 
 picture: build/chapters/intro.ipynb  ## write the picture of the README anew
 	@$(PY) -m rnnatomy.report.site picture $< book/images/headline
@@ -81,6 +87,7 @@ picture: build/chapters/intro.ipynb  ## write the picture of the README anew
 bench: $(READY)  ## time the library side by side with its peers
 	@$(PY) benchmarks/library.py
 	@$(PY) benchmarks/pod.py
+	@$(PY) benchmarks/training.py
 
 lint: $(READY)  ## style, types, import contracts, and that a wheel can be made
 	@$(VENV)/bin/ruff check .
@@ -93,8 +100,15 @@ format: $(READY)  ## put the code in the house style
 	@$(VENV)/bin/ruff format .
 	@$(VENV)/bin/ruff check --fix .
 
+chapter: export CHAPTER_NAME := $(value NAME)
+chapter: export CHAPTER_ARGS := $(value ARGS)
 chapter: $(READY)  ## run one chapter: make chapter NAME=cutoffs ARGS="-p direction 3"
-	@$(PY) -m rnnatomy.report.chapters run "$(NAME)" $(ARGS)
+	@$(PY) -m rnnatomy.report.chapters run --words="$$CHAPTER_ARGS" -- "$$CHAPTER_NAME"
+
+sweep: export SWEEP_NAME := $(value NAME)
+sweep: export SWEEP_GRID := $(value GRID)
+sweep: $(READY)  ## run a chapter over a grid: make sweep NAME=cutoffs GRID="direction=1..10 digit=0,8"
+	@ENGINE="$$GIVEN_ENGINE" $(PY) -m rnnatomy.sweeps $(if $(value QUICK),--quick) -- "$$SWEEP_NAME" "$$SWEEP_GRID"
 
 clean:  ## remove what was built, but the environment
 	rm -rf build

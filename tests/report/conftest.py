@@ -4,21 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
 import yaml
+from report import planting
 
 from rnnatomy.store import checkout
-
-
-def write_chapter(path: Path, code: str = "", parameters: str = "", **settings: Any) -> None:
-    cells = [nbformat.v4.new_code_cell(source) for source in code.split("\n\n") if source]
-    if parameters:
-        tags = {"tags": ["parameters"]}
-        cells.insert(0, nbformat.v4.new_code_cell(parameters, metadata=tags))
-    kernel = {"name": "python3", "language": "python", "display_name": "Python 3"}
-    facts = {"kernelspec": kernel, "rnnatomy": settings}
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=facts), path)
 
 
 @pytest.fixture
@@ -33,7 +23,7 @@ def lay_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pa
         (root / "book" / "images").mkdir(parents=True)
         (root / "results").mkdir()
         for name, chapter in chapters.items():
-            write_chapter(root / "book" / f"{name}.ipynb", **chapter)
+            planting.write_chapter(root / "book" / f"{name}.ipynb", **chapter)
         first, *others = chapters
         part = {"caption": "A part", "chapters": [{"file": name} for name in others]}
         (root / "_toc.yml").write_text(yaml.safe_dump({"root": first, "parts": [part]}))

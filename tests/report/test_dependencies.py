@@ -1,9 +1,11 @@
 """What chapters are made from: held against chapters that are planted, then against the book."""
 
 import ast
+import hashlib
 import os
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -183,82 +185,232 @@ def test_drawings_are_those_that_are_shown(planted):
 
 # --- Rules for make ---------------------------------------------------------------------------
 
+RECIPES = """
+build/site: $(CHAPTERS:%=build/quick/%.ipynb) build/quick/.inputs
+	@echo $@; touch $@
+build/quick/%.ipynb:
+	@echo $@; touch $@
+"""
+
 
 def made(root):
-    """Let make follow the rules; what it makes again, in order, by the path of its target."""
-    rules = dependencies.rules({root / "build" / "quick": True})
-    recipe = (
-        "\nall: $(CHAPTERS:%=build/quick/%.ipynb)\nbuild/quick/%.ipynb:\n\t@echo $@; touch $@\n"
-    )
-    (root / "rules.mk").write_text(rules + recipe)
-    (root / "build" / "quick").mkdir(parents=True, exist_ok=True)
-    words = ["make", "--no-print-directory", "-f", "rules.mk", "all"]
+    """Let make follow the rules; what it makes again, in order."""
+    folders = {root / "build" / "quick": True}
+    for path, text in dependencies.inputs(folders).items():
+        dependencies.note(path, text)
+    (root / "rules.mk").write_text(dependencies.rules(folders) + RECIPES)
+    words = ["make", "--no-print-directory", "-f", "rules.mk", "build/site"]
     done = subprocess.run(words, cwd=root, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return [word for word in done.stdout.split() if word.startswith("build/")]
+    told = [word for word in done.stdout.split() if word.startswith("build/")]
+    return [word.rpartition("/")[2].removesuffix(".ipynb") for word in told]
+
+
+def every_file(root):
+    parts = ("book", "lib", "results", "_toc.yml", "requirements-library.txt")
+    paths = [path for part in parts for path in [root / part, *(root / part).rglob("*")]]
+    return [path for path in paths if path.is_file()]
 
 
 def change(root, name):
-    """Change a file: it becomes newer than all others, none of which is of the future."""
-    for path in [p for p in root.rglob("*") if p.is_file()]:
-        stamp = path.stat().st_mtime - 10
-        os.utime(path, (stamp, stamp))
-    (root / name).write_text((root / name).read_text() + "\n")
+    """Change what a file holds, and neither its size nor its time."""
+    path = root / name
+    before = path.stat()
+    path.write_text(path.read_text().removesuffix("\n") + " ")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
 
 
 @pytest.fixture
 def book(planted, monkeypatch):
     """Three chapters, the last of which reports on the others, all of them made."""
+    gates = """from rnnatomy.analysis import svd
+
+results.load_study("gates")
+
+plots.show_drawing("lstm.svg", "a cell")"""
     root = planted(
         intro={"code": 'results.load_study("hundred")'},
         report={"reads": ["*"], "last": True},
-        gates={"code": 'from rnnatomy.analysis import svd\n\nresults.load_study("gates")'},
+        gates={"code": gates},
     )
+    for name in ("book/book.css", "book/images/logo.svg", "requirements-library.txt"):
+        plant(root / name)
+    for path in every_file(root):
+        path.write_text(path.read_text().removesuffix("\n") + "\n")
     monkeypatch.chdir(root)
-    assert made(root)[-1] == "build/quick/report.ipynb"
+    assert made(root)[-2:] == ["report", "site"]
     assert made(root) == []
     return root
+
+
+CONCERNED = [
+    ("book/gates.ipynb", ["gates", "report", "site"]),
+    ("book/report.ipynb", ["report", "site"]),
+    ("book/book.css", ["site"]),
+    ("book/images/lstm.svg", ["gates", "report", "site"]),
+    ("book/images/logo.svg", ["site"]),
+    ("lib/rnnatomy/analysis/checks.py", ["gates", "report", "site"]),
+    ("lib/rnnatomy/analysis/pod.py", []),
+    ("lib/rnnatomy/report/site.py", ["site"]),
+    ("results/gates/study.json", ["gates", "report", "site"]),
+    ("results/gates/arrays.safetensors", ["gates", "report", "site"]),
+    ("results/hundred/study.json", ["intro", "report", "site"]),
+    ("results/vae-0/run.json", ["report", "site"]),
+    ("_toc.yml", ["report", "site"]),
+    ("requirements-library.txt", ["intro", "gates", "report", "site"]),
+]
+
+
+@pytest.mark.parametrize(("file", "again"), CONCERNED)
+def test_make_runs_again_what_a_change_concerns_and_no_more(book, file, again):
+    change(book, file)
+    assert made(book) == again
+    assert made(book) == []
+
+
+GONE = [
+    case for case in CONCERNED
+    if case[0] not in ("book/gates.ipynb", "book/report.ipynb", "book/images/lstm.svg", "_toc.yml")
+    and not case[0].endswith("/study.json")
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("file", "again"), GONE)
+def test_make_runs_again_what_read_a_file_that_is_gone(book, file, again):
+    (book / file).unlink()
+    assert made(book) == again
+    assert made(book) == []
 
 
 @pytest.mark.parametrize(
     ("file", "again"),
     [
-        ("book/gates.ipynb", ["gates", "report"]),
-        ("book/report.ipynb", ["report"]),
-        ("lib/rnnatomy/analysis/checks.py", ["gates", "report"]),
-        ("lib/rnnatomy/analysis/pod.py", []),
-        ("lib/rnnatomy/report/site.py", []),
-        ("results/gates/study.json", ["gates", "report"]),
-        ("results/hundred/study.json", ["intro", "report"]),
-        ("results/vae-0/run.json", ["report"]),
-        ("_toc.yml", ["report"]),
+        ("book/images/new.svg", ["site"]),
+        ("lib/rnnatomy/analysis/new.py", []),
+        ("results/gates/more.safetensors", ["gates", "report", "site"]),
+        ("results/gates/.half-written", []),
+        ("results/new/study.json", ["report", "site"]),
     ],
 )
-def test_make_runs_again_what_a_change_concerns_and_no_more(book, file, again):
-    change(book, file)
-    assert made(book) == [f"build/quick/{name}.ipynb" for name in again]
+def test_make_runs_again_what_reads_a_new_file(book, file, again):
+    plant(book / file)
+    assert made(book) == again
+
+
+def test_files_that_are_only_touched_make_nothing_run_again(book):
+    for path in every_file(book):
+        path.touch()
+    assert made(book) == []
+    for path in every_file(book):  # as a copy or a checkout does
+        content = path.read_bytes()
+        path.unlink()
+        path.write_bytes(content)
     assert made(book) == []
 
 
-def test_a_file_that_is_gone_stops_nothing(book):
-    change(book, "lib/rnnatomy/analysis/svd.py")
-    (book / "lib/rnnatomy/analysis/svd.py").write_text("")
-    (book / "lib/rnnatomy/analysis/checks.py").unlink()
-    assert made(book) == [f"build/quick/{name}.ipynb" for name in ("gates", "report")]
+def test_a_file_that_goes_while_it_is_listed_stops_nothing(book, monkeypatch):
+    def with_one_more(folder, all_files=dependencies._all_files):
+        return [*all_files(folder), folder / "gone"]
+
+    monkeypatch.setattr(dependencies, "_all_files", with_one_more)
+    assert made(book) == ["intro", "gates", "report", "site"]
 
 
-def test_the_command_writes_the_rules_of_one_folder_or_of_both(book, monkeypatch, capsys):
+def test_a_module_that_is_no_python_is_left_to_the_chapter_that_imports_it(book):
+    (book / "lib/rnnatomy/analysis/svd.py").write_text("def (")
+    assert made(book) == ["gates", "report", "site"]
+
+
+LOOKING = 'dataset = "auto"  # one of auto, mnist, digits: images'
+
+
+@pytest.mark.parametrize(
+    ("chapter", "quick", "files"),
+    [
+        ({"code": "import numpy"}, False, []),
+        ({"code": "from rnnatomy.data import datasets"}, True, ["data"]),
+        ({"code": "from rnnatomy.data import datasets", "parameters": LOOKING}, False, ["data"]),
+        (
+            {
+                "code": "from rnnatomy.data import datasets",
+                "parameters": LOOKING,
+                "quick": {"dataset": "digits"},
+            },
+            True,
+            [],
+        ),
+        ({"code": "from rnnatomy.data import datasets, mocap"}, False, ["data", "motion"]),
+    ],
+)
+def test_a_chapter_that_looks_for_data_depends_on_which_there_are(planted, chapter, quick, files):
+    root = planted(one=chapter)
+    assert dependencies.data("one", quick) == [root / "build" / name for name in files]
+    rule = dependencies.rules({root / "here": quick}).splitlines()[1]
+    assert [f"build/{name}" in rule for name in ("data", "motion")] == [
+        name in files for name in ("data", "motion")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("chapter", "values", "wanted"),
+    [
+        ("training", False, ["data"]),
+        ("training", True, []),
+        ("people", False, ["motion"]),
+        ("people", True, []),
+        ("hundred", False, []),
+    ],
+)
+def test_the_chapters_that_train_depend_on_the_data(chapter, values, wanted):
+    assert [path.name for path in dependencies.data(chapter, values)] == wanted
+
+
+def test_a_name_that_make_would_take_apart_is_refused(planted):
+    root = planted(**{"one; touch two": {}})
+    with pytest.raises(dependencies.DependencyError, match=r"'one; touch two' cannot be named so"):
+        dependencies.rules({root / "here": True})
+
+
+def test_the_command_lists_for_one_folder_or_for_both(book, monkeypatch, capsys):
     def told(*words):
         monkeypatch.setattr(sys, "argv", ["chapters", "depends", *words])
         chapters.main()
         lines = capsys.readouterr().out.splitlines()
         assert lines[0] == "CHAPTERS := intro report gates"
-        return {line.partition(":")[0] for line in lines[1:-1]}
+        return {line.partition(":")[0] for line in lines[1:]}
 
     names = ("intro", "report", "gates")
     assert told("--output", "here", "--quick") == {f"here/{name}.ipynb" for name in names}
+    assert {path.name for path in (book / "here").iterdir()} == {
+        ".inputs", *(f".{name}.inputs" for name in names)
+    }  # fmt: skip
     folders = ("build/chapters", "build/quick")
     assert told() == {f"{folder}/{name}.ipynb" for folder in folders for name in names}
+
+
+def test_a_list_tells_of_each_file_what_it_holds(book):
+    lines = (book / "build" / "quick" / ".gates.inputs").read_text().splitlines()
+    listed = {name: digest for digest, name in (line.split("  ") for line in lines)}
+    assert "book/images/lstm.svg" in listed
+    for name, digest in listed.items():
+        assert hashlib.sha256((book / name).read_bytes()).hexdigest() == digest
+
+
+def test_what_make_asks_each_time_is_asked_at_once():
+    """Neither JAX nor what draws or runs is imported for the lists."""
+    code = """
+import sys
+from rnnatomy.report import chapters
+sys.argv = ["chapters", "depends", "--output", sys.argv[1]]
+chapters.main()
+heavy = {"jax", "flax", "matplotlib", "papermill", "IPython", "pooch", "sklearn", "scipy"}
+sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)
+"""
+    with tempfile.TemporaryDirectory() as folder:
+        words = [sys.executable, "-c", code, folder]
+        done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_command_says_in_one_sentence_what_is_wrong(planted, monkeypatch):

@@ -5,6 +5,7 @@ from chapters run with quick parameters.
 """
 
 import fcntl
+import json
 import os
 import re
 import sys
@@ -143,6 +144,98 @@ def test_two_sites_can_be_built_at_once(book, earlier):
             builder.build_site(book / "build" / "chapters", book / "build" / "other")
 
 
+KILLS = """
+import json, os, signal, sys
+from pathlib import Path
+from rnnatomy.report import site
+
+folder, at_once = Path(sys.argv[1]), sys.argv[2] == "at once"
+exchange, dying, steps, last = site._exchange, False, 0, 0
+
+def step(event, *_):
+    global steps
+    if dying and event in ("exchange", "os.rename", "os.remove", "os.rmdir", "end"):
+        steps += 1
+        if steps == last:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+def exchange_or_not(one, other):
+    step("exchange")
+    return at_once and exchange(one, other)
+
+def whole(root):
+    names = [path.name for path in sorted((root / "site").glob("*"))]
+    return (root / "site" / "index.html").read_text() if names == ["a", "index.html"] else None
+
+site._exchange = exchange_or_not
+sys.addaudithook(step)
+told, status = [], -1
+while status:
+    last, root = last + 1, folder / str(last)
+    for name, text in {"site": "old", "html": "new"}.items():
+        (root / name).mkdir(parents=True)
+        (root / name / "index.html").write_text(text)
+        (root / name / "a").write_text(text)
+    child = os.fork()
+    if not child:
+        dying = True
+        site._replace(root / "site", root / "html", root / "aside")
+        step("end")
+        os._exit(0)
+    status = os.waitpid(child, 0)[1]
+    assert status in (0, signal.SIGKILL), status
+    found = whole(root)
+    site._restore(root / "site", root / "aside")
+    told.append([found, whole(root)])
+print(json.dumps(told))
+"""
+
+
+@pytest.mark.parametrize("way", ["at once", "in two steps"])
+def test_a_build_that_is_killed_at_any_step_leaves_a_whole_site(child, tmp_path, way):
+    """It stands at any time where two folders can change names at once, else from the next start
+    on."""
+    (tmp_path / "one").mkdir()
+    (tmp_path / "other").mkdir()
+    if way == "at once" and not builder._exchange(tmp_path / "one", tmp_path / "other"):
+        pytest.skip("two folders cannot change names at once here")
+    process = child(KILLS, tmp_path / "kills", way)
+    told, errors = process.communicate()
+    assert process.returncode == 0, errors
+    found, restored = zip(*json.loads(told), strict=True)
+    assert restored[0] == "old" and restored[-1] == "new"
+    assert set(restored) == {"old", "new"}
+    assert (None in found) == (way == "in two steps")
+
+
+def test_a_site_that_a_kill_left_aside_is_restored_before_anything_else(book, earlier):
+    earlier.rename(book / "build" / ".old-site")
+    (book / "build" / "chapters" / "second.ipynb").unlink()
+    with pytest.raises(builder.SiteError, match="is missing"):
+        builder.build_site(book / "build" / "chapters", earlier)
+    assert (earlier / "index.html").read_text() == "earlier"
+
+
+@pytest.mark.parametrize("there", ["file", "folder"])
+def test_what_is_no_site_is_not_replaced(book, earlier, there):
+    other = book / "build" / "other"
+    if there == "file":
+        other.write_text("mine")
+    else:
+        other.mkdir()
+        (other / "mine").write_text("mine")
+    with pytest.raises(builder.SiteError, match="is there, and is no site: name another folder"):
+        builder.build_site(book / "build" / "chapters", other)
+    assert "mine" in (other.read_text() if there == "file" else (other / "mine").read_text())
+
+
+def test_what_is_no_notebook_is_named(book, earlier):
+    (book / "build" / "chapters" / "second.ipynb").write_text("{}")
+    with pytest.raises(builder.SiteError, match=r"second\.ipynb is no notebook of format 4"):
+        builder.build_site(book / "build" / "chapters", earlier)
+    assert (earlier / "index.html").read_text() == "earlier"
+
+
 def command(monkeypatch, *words):
     monkeypatch.setattr(sys, "argv", ["site", *map(str, words)])
     builder.main()
@@ -155,6 +248,42 @@ def test_the_command_ends_with_a_sentence(book, monkeypatch):
     monkeypatch.setattr(checkout, "ROOT", None)
     with pytest.raises(SystemExit, match=r"^error: .*clone the repository"):
         command(monkeypatch, *words)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["build", "{here}", "x" * 300], "File name too long"),
+        (["build", "{here}", "{here}/_toc.yml"], "is there, and is no site"),
+        (["build", "{here}", "{here}/_toc.yml/site"], "_toc.yml' cannot be read or written"),
+        (["picture", "{here}/nothing", "p"], "nothing' cannot be read or written (No such file"),
+        (["picture", "{here}", "p"], "(Is a directory)"),
+        (["picture", "{here}/_config.yml", "p"], "is no notebook"),
+        (["picture", "{here}/shows.ipynb", "{here}/missing/p"], "(No such file or directory)"),
+    ],
+)
+def test_wrong_words_end_with_a_sentence(book, monkeypatch, words, sentence):
+    shows = nbformat.v4.new_code_cell("draw")
+    shows.outputs = [nbformat.v4.new_output("display_data", {"text/html": "<svg></svg>"})]
+    nbformat.write(nbformat.v4.new_notebook(cells=[shows]), book / "shows.ipynb")
+    monkeypatch.chdir(book)
+    with pytest.raises(SystemExit) as caught:
+        command(monkeypatch, *(word.format(here=book) for word in words))
+    message = str(caught.value.code)
+    assert message.startswith("error: ") and sentence in message and "\n" not in message
+    assert len(message) < 500
+
+
+def test_an_interrupted_build_says_so_and_leaves_the_site(book, earlier, monkeypatch, capsys):
+    def render(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(builder, "_render", render)
+    with pytest.raises(SystemExit) as caught:
+        command(monkeypatch, "build", book / "build" / "chapters", earlier)
+    assert caught.value.code == 130
+    assert "interrupted: the site of before stands" in capsys.readouterr().err
+    assert (earlier / "index.html").read_text() == "earlier"
 
 
 def test_the_first_figure_of_a_chapter_is_written_for_both_themes(tmp_path):

@@ -1,7 +1,10 @@
 """What a chapter is made from: its source, the library behind its imports, results and drawings.
 
 All of it is read off the sources; nothing is imported or run. A chapter is run again when one of
-these files changes, and only then. Results are found where a chapter names them:
+these files changes, and only then. What counts is the content of a file, not its time: each chapter
+has a list of its files with their sha256, and make runs it again when that list has changed.
+
+Results are found where a chapter names them:
 
     results.load_study("hundred")   runs.load_run("mnist-0")   runs.published("mnist-")
 
@@ -9,19 +12,29 @@ and in its parameters of kind ``run``. What it reads beyond is listed in its met
 folders in ``results/``: ``{"rnnatomy": {"reads": ["*"]}}``. The library itself names results only
 where studies are made, which no chapter does. A chapter that reports on the other chapters says
 ``{"rnnatomy": {"last": true}}``.
+
+Data are not hashed here. A chapter that imports what reads them, and has no parameter that asks for
+other than "auto", depends on a file that says which data there are (``chapters.find_data``).
 """
 
 import ast
+import hashlib
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib.util import resolve_name
 from pathlib import Path
+from typing import Any
 
 from rnnatomy.report import parameters
-from rnnatomy.store import checkout
+from rnnatomy.store import checkout, disk
+
+DATA = {"rnnatomy.data.datasets": "data", "rnnatomy.data.mocap": "motion"}
+"""Modules that read data, and the file in ``build/`` that says which of these data there are."""
+
 
 MANIFESTS = {"load_study": "study.json", "load_run": "run.json", "published": "*.json"}
 """Functions that load results by name, and the file that what they load has."""
@@ -38,24 +51,60 @@ def rules(folders: Mapping[Path, bool]) -> str:
         folders: where executed chapters go, and whether they are run with quick parameters.
 
     Returns:
-        The variable ``CHAPTERS``, all chapters in reading order; a rule without a recipe for each
-        executed chapter; and one for all that they are made from, so that a file which is gone
-        stops nothing.
+        The variable ``CHAPTERS``, all chapters in reading order; and a rule without a recipe for
+        each executed chapter: it is made from its list of ``inputs``.
+
+    Raises:
+        DependencyError: if a chapter has a name that make would take apart.
+    """
+    chapters = parameters.notebooks()
+    for name in chapters:
+        if not re.fullmatch(r"[\w-]+", name, re.ASCII):
+            raise DependencyError(
+                f"chapter {name!r} cannot be named so: choose letters, digits, - and _."
+            )
+    last = [name for name in chapters if parameters.settings(name).get("last")]
+    lines = [f"CHAPTERS := {' '.join(chapters)}"]
+    for folder, quick in folders.items():
+        others = [folder / f"{name}.ipynb" for name in chapters if name not in last]
+        for name in chapters:
+            wanted = [_list_of(folder, name), *data(name, quick)]
+            wanted += others if name in last else []
+            lines.append(f"{os.path.relpath(folder / name)}.ipynb: {_words(wanted)}")
+    return "\n".join([*lines, ""])
+
+
+def inputs(folders: Mapping[Path, bool]) -> dict[Path, str]:
+    """List the files that executed chapters, and the pages around them, are made from.
+
+    Args:
+        folders: where executed chapters go, and whether they are run with quick parameters.
+
+    Returns:
+        By the path where the list is kept, such as ``build/quick/.gates.inputs``, or for the pages
+        ``build/quick/.inputs``: one line for each file, with its sha256 and its path.
 
     Raises:
         DependencyError: as ``depends``.
     """
-    chapters = parameters.notebooks()
-    last = [name for name in chapters if parameters.settings(name).get("last")]
-    lines, known = [f"CHAPTERS := {' '.join(chapters)}"], set()
+    contents = {path: path.read_bytes() for path in _library_files()}
+    found = {}
     for folder, quick in folders.items():
-        others = [folder / f"{name}.ipynb" for name in chapters if name not in last]
-        for name in chapters:
-            wanted = depends(name, quick)
-            known |= set(wanted)
-            wanted += [checkout.root() / "_toc.yml", *others] if name in last else []
-            lines.append(f"{os.path.relpath(folder / name)}.ipynb: {_words(wanted)}")
-    return "\n".join([*lines, f"{_words(sorted(known))}:", ""])
+        for name in parameters.notebooks():
+            found[_list_of(folder, name)] = _depends(name, quick, contents)
+        found[_list_of(folder, "")] = pages()
+    files = sorted({path for paths in found.values() for path in [*paths, *_pinned()]})
+    lines = {path: _line(path) for path in files}
+    return {
+        path: "".join(lines[file] for file in [*paths, *_pinned()]) for path, paths in found.items()
+    }
+
+
+def note(path: Path, text: str) -> None:
+    """Write a file if it holds anything else, so that its time is that of the last change."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.is_file() or path.read_bytes() != text.encode():
+        disk.write(path, text.encode())
 
 
 def depends(chapter: str, quick: bool = False) -> list[Path]:
@@ -70,40 +119,83 @@ def depends(chapter: str, quick: bool = False) -> list[Path]:
         DependencyError: if it reads a result or shows a drawing that is not there, or one whose
             name is not written out.
     """
-    nodes = [node for tree in _trees(chapter) for node in ast.walk(tree)]
+    return _depends(chapter, quick, {path: path.read_bytes() for path in _library_files()})
+
+
+def _depends(chapter: str, quick: bool, contents: Mapping[Path, bytes]) -> list[Path]:
+    nodes = list(_nodes(chapter))
     calls = [node for node in nodes if isinstance(node, ast.Call)]
-    files = {*library(_imported(nodes, "")), *_drawings(chapter, calls)}
+    files = {*_library(_imported(nodes, ""), contents), *_drawings(chapter, calls)}
     for folder in _results(chapter, calls, quick):
-        files |= {path for path in folder.iterdir() if path.is_file()}
-    return [parameters.book() / f"{chapter}.ipynb", *sorted(files)]
+        files |= {path for path in _all_files(folder) if not path.name.startswith(".")}
+    own = [parameters.book() / f"{chapter}.ipynb"]
+    if parameters.settings(chapter).get("last"):
+        own.append(checkout.root() / "_toc.yml")
+    return [*own, *sorted(files)]
 
 
-def library(names: Iterable[str]) -> set[Path]:
+def data(chapter: str, quick: bool = False) -> list[Path]:
+    """Return the files that say which of the data that a chapter looks for there are.
+
+    Args:
+        chapter: its name.
+        quick: whether its quick parameters replace its defaults.
+    """
+    imported = [DATA[name] for name in _imported(_nodes(chapter), "") if name in DATA]
+    declared, values = parameters.parameters(chapter), _values(chapter, quick)
+    choosing = [name for name, one in declared.items() if "auto" in one.choices]
+    looks = not choosing or any(values[name] == "auto" for name in choosing)
+    return [checkout.root() / "build" / name for name in dict.fromkeys(imported) if looks]
+
+
+def pages() -> list[Path]:
+    """Return the files that a site is made from, besides the executed chapters."""
+    folder = parameters.book()
+    hidden = {".ipynb", ".toml"}
+    prose = [
+        path for path in _all_files(folder)
+        if path.suffix not in hidden
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    ]  # fmt: skip
+    root = checkout.root()
+    whole = [root / name for name in ("_config.yml", "_toc.yml", "lib/rnnatomy/report/site.py")]
+    return [*(path for path in whole if path.is_file()), *sorted(prose)]
+
+
+def _library(names: Iterable[str], contents: Mapping[Path, bytes]) -> set[Path]:
     """Return the files of this library that some imports need, and those that these import."""
+    root = checkout.root() / "lib"
     found: set[Path] = set()
     waiting = list(names)
     while waiting:
-        for path in _files(waiting.pop()):
-            if path not in found:
+        for path in _files(waiting.pop(), root):
+            if path in contents and path not in found:
                 found.add(path)
-                package = ".".join(path.relative_to(checkout.root() / "lib").parent.parts)
-                waiting += _imports_of(path.read_text(), package)
+                package = ".".join(path.relative_to(root).parent.parts)
+                waiting += _imports_of(contents[path], package)
     return found
 
 
-def _files(name: str) -> Iterator[Path]:
-    """Files of a module and of the packages it lies in; the last word may be a name within one."""
+@cache
+def _files(name: str, root: Path) -> list[Path]:
+    """Where a module and the packages it lies in may be; the last word may be a name within one."""
     words = name.split(".")
-    for count in range(1, len(words) + 1):
-        place = (checkout.root() / "lib").joinpath(*words[:count])
-        for path in (place / "__init__.py", place.with_suffix(".py")):
-            if path.is_file():
-                yield path
+    places = [root.joinpath(*words[: count + 1]) for count in range(len(words))]
+    return [path for place in places for path in (place / "__init__.py", place.with_suffix(".py"))]
 
 
 @cache
-def _imports_of(text: str, package: str) -> list[str]:
-    return list(_imported(ast.walk(ast.parse(text)), package))
+def _imports_of(content: bytes, package: str) -> list[str]:
+    """Names that a module imports, wherever it does: a statement lies in a body of another."""
+    try:
+        nodes: list[ast.AST] = [ast.parse(content)]
+    except SyntaxError:
+        return []  # the chapter that imports it says so
+    for node in nodes:
+        for field in ("body", "orelse", "finalbody", "handlers", "cases"):
+            below = getattr(node, field, [])
+            nodes += below if isinstance(below, list) else []
+    return list(_imported(nodes, package))
 
 
 def _imported(nodes: Iterable[ast.AST], package: str) -> Iterator[str]:
@@ -115,16 +207,23 @@ def _imported(nodes: Iterable[ast.AST], package: str) -> Iterator[str]:
             yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
-def _trees(chapter: str) -> Iterator[ast.Module]:
+def _nodes(chapter: str) -> Iterator[ast.AST]:
     for number, cell in enumerate(parameters.read_chapter(chapter).cells, start=1):
         if cell.cell_type == "code":
             try:
-                yield ast.parse(cell.source)
+                yield from _nodes_of(cell.source)
             except SyntaxError as error:
                 raise DependencyError(
                     f"chapter {chapter!r}, cell {number} is not plain Python ({error.msg}, line "
                     f"{error.lineno}): correct it, or take out what only notebooks know."
                 ) from None
+
+
+@cache
+def _nodes_of(source: str) -> list[ast.AST]:
+    """Imports and calls of a cell, wherever they are."""
+    kinds = ast.Import, ast.ImportFrom, ast.Call
+    return [node for node in ast.walk(ast.parse(source)) if isinstance(node, kinds)]
 
 
 def _drawings(chapter: str, calls: list[ast.Call]) -> Iterator[Path]:
@@ -175,10 +274,13 @@ def _published(chapter: str, manifest: str, name: str) -> Iterator[Path]:
 
 
 def _runs(chapter: str, quick: bool) -> list[str]:
-    declared = parameters.parameters(chapter)
-    values = {name: one.default for name, one in declared.items()}
-    values |= parameters.settings(chapter).get("quick", {}) if quick else {}
+    declared, values = parameters.parameters(chapter), _values(chapter, quick)
     return [values[name] for name, one in declared.items() if one.allowed.split()[:1] == ["run"]]
+
+
+def _values(chapter: str, quick: bool) -> dict[str, Any]:
+    values = {name: one.default for name, one in parameters.parameters(chapter).items()}
+    return values | (parameters.settings(chapter).get("quick", {}) if quick else {})
 
 
 def _missing(chapter: str, what: str, where: str, name: str, known: list[str]) -> DependencyError:
@@ -211,3 +313,29 @@ def _literal(call: ast.Call) -> str | None:
 
 def _words(paths: Iterable[Path]) -> str:
     return " ".join(os.path.relpath(path) for path in paths)
+
+
+def _list_of(folder: Path, name: str) -> Path:
+    return folder / f".{name}.inputs" if name else folder / ".inputs"
+
+
+def _library_files() -> list[Path]:
+    return list((checkout.root() / "lib" / "rnnatomy").rglob("*.py"))
+
+
+def _pinned() -> list[Path]:
+    """Files that pin what chapters run with."""
+    names = (checkout.root() / f"requirements-{part}.txt" for part in ("library", "book"))
+    return [path for path in names if path.is_file()]
+
+
+def _all_files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def _line(path: Path) -> str:
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    except FileNotFoundError:  # in the meantime
+        digest = "gone"
+    return f"{digest}  {os.path.relpath(path, checkout.root())}\n"

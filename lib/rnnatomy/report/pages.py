@@ -88,10 +88,11 @@ def made_by(chapter: str, scope: Mapping[str, Any], started: float, data: str) -
 
 
 def durations(executed: Path) -> dict[str, float]:
-    """Return the wall time of each executed chapter, in seconds, by name."""
-    found = {}
+    """Return the wall time of each chapter that papermill has run, in seconds, by name."""
+    found: dict[str, float] = {}
     for chapter in parameters.notebooks():
         path = executed / f"{chapter}.ipynb"
         if path.is_file():
-            found[chapter] = json.loads(path.read_text())["metadata"]["papermill"]["duration"]
+            facts = json.loads(path.read_text())["metadata"].get("papermill", {})
+            found |= {chapter: facts["duration"]} if "duration" in facts else {}
     return found

@@ -12,13 +12,13 @@ The comment behind each line of a chapter's parameters cell says what is allowed
 import ast
 from collections.abc import Mapping
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import nbformat
 import yaml
 
-from rnnatomy.networks import runs
 from rnnatomy.store import checkout, disk
 
 
@@ -41,6 +41,12 @@ class Parameter(NamedTuple):
     allowed: str
     meaning: str
 
+    @property
+    def choices(self) -> list[str]:
+        """The words that are allowed, if it is "one of" some."""
+        kind, _, rest = self.allowed.partition("one of ")
+        return [] if kind else [choice.strip() for choice in rest.split(",") if choice.strip()]
+
 
 def book() -> Path:
     """Return the folder of the chapters.
@@ -52,10 +58,21 @@ def book() -> Path:
 
 
 def notebooks() -> list[str]:
-    """Return the names of the chapters that run, in the reading order of ``_toc.yml``."""
-    contents = yaml.safe_load((checkout.root() / "_toc.yml").read_text())
-    files = [entry["file"] for part in contents["parts"] for entry in part["chapters"]]
-    return [name for name in [contents["root"], *files] if (book() / f"{name}.ipynb").is_file()]
+    """Return the names of the chapters that run, in the reading order of ``_toc.yml``.
+
+    Raises:
+        ParameterError: if that file is no table of contents.
+    """
+    path = checkout.root() / "_toc.yml"
+    try:
+        contents = yaml.safe_load(path.read_text())
+        files = [entry["file"] for part in contents["parts"] for entry in part["chapters"]]
+        names = [contents["root"], *files]
+    except (KeyError, TypeError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ParameterError(
+            f"{path} is no table of contents ({' '.join(str(error).split())}): restore it."
+        ) from error
+    return [name for name in names if (book() / f"{name}.ipynb").is_file()]
 
 
 def parameters(chapter: str) -> dict[str, Parameter]:
@@ -83,10 +100,10 @@ def settings(chapter: str) -> dict[str, Any]:
 
 
 def read_chapter(chapter: str) -> nbformat.NotebookNode:
-    """Read a chapter's source.
+    """Read a chapter's source, which is not to be changed: others may be given the same.
 
     Raises:
-        ParameterError: if there is no such chapter.
+        ParameterError: if there is no such chapter, or it is no notebook.
     """
     known = sorted(path.stem for path in book().glob("*.ipynb"))
     if chapter not in known:
@@ -94,7 +111,16 @@ def read_chapter(chapter: str) -> nbformat.NotebookNode:
         raise ParameterError(
             f"chapter {disk.brief(chapter)} does not exist{near}: choose from {_list(known)}."
         )
-    return nbformat.read(book() / f"{chapter}.ipynb", as_version=4)
+    path = book() / f"{chapter}.ipynb"
+    try:
+        return _parse_notebook(path.read_text("utf8"))
+    except (ValueError, AttributeError, KeyError, TypeError) as error:
+        raise ParameterError(f"{path} is no notebook of format 4: restore it.") from error
+
+
+@cache
+def _parse_notebook(text: str) -> nbformat.NotebookNode:
+    return nbformat.v4.reads(text)
 
 
 def check_parameters(chapter: str, scope: Mapping[str, Any]) -> None:
@@ -150,12 +176,13 @@ def _check_value(parameter: Parameter, value: Any) -> None:
     if kind == "run":
         return _check_run(parameter.name, value, rest or "Classifier")
     if kind == "one":
-        choices = [choice.strip() for choice in rest.removeprefix("of ").split(",")]
-        return _check_choice(parameter.name, value, choices)
+        return _check_choice(parameter.name, value, parameter.choices)
     _check_number(parameter.name, value, kind, rest)
 
 
 def _check_run(name: str, value: Any, model: str) -> None:
+    from rnnatomy.networks import runs  # JAX, which only who gives a run has to wait for
+
     if not isinstance(value, str):
         raise ParameterError(f"{name} is {disk.brief(value)}: give the name or the path of a run.")
     try:

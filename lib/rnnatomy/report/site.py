@@ -4,7 +4,9 @@ Run as a command: ``python -m rnnatomy.report.site --help``.
 """
 
 import argparse
+import ctypes
 import fcntl
+import os
 import shutil
 import subprocess
 import sys
@@ -16,7 +18,7 @@ from pathlib import Path
 import nbformat
 
 from rnnatomy.report import pages, parameters
-from rnnatomy.store import checkout, disk
+from rnnatomy.store import checkout, commands, disk
 
 
 class SiteError(RuntimeError):
@@ -32,12 +34,15 @@ def build_site(executed: Path, site: Path, strict: bool = False) -> None:
         strict: whether a warning stops the build.
 
     Raises:
-        SiteError: if a chapter is missing or holds an error, the rendering fails, or another build
-            of this site is running.
+        SiteError: if a chapter is missing or holds an error, the rendering fails, another build
+            of this site is running, or what is there is no site.
     """
     build = checkout.root() / "build"
     build.mkdir(exist_ok=True)
+    site.parent.mkdir(parents=True, exist_ok=True)
     with _alone(build / f".{site.name}.lock"):
+        _restore(site, build / f".old-{site.name}")
+        _check_place(site)
         staged = _stage(executed, build / f"staged-{site.name}")
         html = _render(staged, build / f"{site.name}.log", strict)
         _replace(site, html, build / f".old-{site.name}")
@@ -84,22 +89,54 @@ def _render(staged: Path, log: Path, strict: bool) -> Path:
     return html
 
 
+def _restore(site: Path, aside: Path) -> None:
+    """Put the old site back where it was, if a build was killed before the new one stood there."""
+    if aside.exists() and not site.exists():
+        aside.rename(site)
+
+
+def _check_place(site: Path) -> None:
+    """Refuse to take the place of anything but a site."""
+    empty = not site.exists() or (site.is_dir() and not any(site.iterdir()))
+    if not empty and not any((site / name).is_file() for name in ("index.html", "searchindex.js")):
+        raise SiteError(f"{site} is there, and is no site: name another folder, or remove it.")
+
+
 def _replace(site: Path, html: Path, aside: Path) -> None:
-    """Put the new site in the place of the old one."""
+    """Put the new site in the place of the old one, at once where the system can."""
     shutil.rmtree(aside, ignore_errors=True)
-    if site.exists():
+    if not site.exists():
+        html.rename(site)
+    elif not _exchange(html, site):
         site.rename(aside)
-    html.rename(site)
-    shutil.rmtree(aside, ignore_errors=True)
+        html.rename(site)
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two folders change names in one step; where the system cannot, do nothing."""
+    library, (first, second) = ctypes.CDLL(None), map(os.fsencode, (one, other))
+    if hasattr(library, "renameat2"):  # Linux: both from the current folder, RENAME_EXCHANGE
+        return library.renameat2(-100, first, -100, second, 2) == 0
+    if hasattr(library, "renamex_np"):  # macOS: RENAME_SWAP
+        return library.renamex_np(first, second, 2) == 0
+    return False
 
 
 def _without_errors(path: Path) -> Path:
     if not path.is_file():
         raise SiteError(f"{path} is missing: run the chapters first, as make book does.")
-    for cell in nbformat.read(path, as_version=4).cells:
+    for cell in _read(path).cells:
         if any(output.output_type == "error" for output in cell.get("outputs", [])):
             raise SiteError(f"{path} holds an error: a page with an error is not published.")
     return path
+
+
+def _read(path: Path) -> nbformat.NotebookNode:
+    try:
+        return nbformat.v4.reads(path.read_text("utf8"))
+    except (ValueError, AttributeError, KeyError, TypeError) as error:
+        raise SiteError(f"{path} is no notebook of format 4: run the chapter again.") from error
 
 
 def _mathjax() -> Path:
@@ -115,11 +152,11 @@ def save_picture(chapter: Path, stem: Path) -> None:
         stem: such as ``book/images/headline``; gets ``-light.svg`` and ``-dark.svg`` appended.
 
     Raises:
-        SiteError: if the chapter shows no figure.
+        SiteError: if the chapter is no notebook, or shows no figure.
     """
     outputs = [
         output["data"].get("text/html", "")
-        for cell in nbformat.read(chapter, as_version=4).cells
+        for cell in _read(chapter).cells
         for output in cell.get("outputs", [])
         if "data" in output
     ]
@@ -134,22 +171,24 @@ def save_picture(chapter: Path, stem: Path) -> None:
 
 def main() -> None:
     """Build a site, or write a picture."""
+    errors = (SiteError, checkout.CheckoutError, disk.StoreError, parameters.ParameterError)
+    commands.run(_main, errors, "the site of before stands; the same command begins again.")
+
+
+def _main() -> None:
     parser = argparse.ArgumentParser(prog="python -m rnnatomy.report.site", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    build = commands.add_parser("build", help="render the executed chapters into a site")
+    subcommands = parser.add_subparsers(dest="command", required=True)
+    build = subcommands.add_parser("build", help="render the executed chapters into a site")
     build.add_argument("executed", type=Path)
     build.add_argument("site", type=Path)
     build.add_argument("--strict", action="store_true", help="stop at a warning")
-    picture = commands.add_parser("picture", help="write a chapter's first figure as SVG files")
+    picture = subcommands.add_parser("picture", help="write a chapter's first figure as SVG files")
     picture.add_argument("chapter", type=Path)
     picture.add_argument("stem", type=Path)
     options = parser.parse_args()
-    try:
-        if options.command == "picture":
-            return save_picture(options.chapter, options.stem)
-        build_site(options.executed.resolve(), options.site.resolve(), options.strict)
-    except (SiteError, checkout.CheckoutError) as error:
-        sys.exit(f"error: {error}")
+    if options.command == "picture":
+        return save_picture(options.chapter, options.stem)
+    build_site(options.executed.resolve(), options.site.resolve(), options.strict)
     print("Chapters:")
     for chapter, seconds in pages.durations(options.executed).items():
         print(f"  {chapter:16s} {seconds:5.0f} s")
