@@ -1,10 +1,16 @@
 import contextlib
 import gzip
 import hashlib
+import os
 import shutil
+import signal
 import socket
 import struct
+import tempfile
 import threading
+import time
+import zipfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -29,6 +35,11 @@ def left_behind():
     return list(cache_folder().rglob("*"))
 
 
+def sized(*counts):
+    pairs = zip(datasets._FILES.items(), counts, strict=True)
+    return {split: (*names[:2], count) for (split, names), count in pairs}
+
+
 @pytest.fixture
 def tiny(tmp_path, monkeypatch):
     """Files like MNIST's, of 30 and 10 images, and the way without array_record to read them."""
@@ -47,6 +58,8 @@ def tiny(tmp_path, monkeypatch):
         digest = hashlib.sha256(content).hexdigest()
         infos[f"http://nowhere/{name}"] = SimpleNamespace(size=len(content), checksum=digest)
     monkeypatch.setattr(datasets, "_url_infos", lambda: infos)
+    monkeypatch.setattr(datasets, "_FILES", sized(30, 10))
+    monkeypatch.setattr(datasets, "CHECKSUM", datasets._checksum(arrays))
     monkeypatch.setattr(datasets, "VALIDATION_SIZE", 5)
     monkeypatch.setattr(datasets, "find_spec", lambda name: None)
     monkeypatch.setenv("RNNATOMY_DATA", str(folder.parent))
@@ -132,7 +145,45 @@ def test_a_second_call_reads_the_cache_also_without_files(tiny, monkeypatch):
     assert again.checksum == first.checksum and again.source == "prepared cache"
 
 
+def poison(**changes):
+    """Another cache, as a careless or a hostile hand writes it."""
+    return lambda path, whole: np.savez(path, **whole | changes)
+
+
+def swapped(path, whole):
+    """The same bytes in other shapes have the same checksum."""
+    np.savez(path, **whole | {"train_images": whole["train_images"].reshape(28, 30, 28)})
+
+
+def signed(path, whole):
+    np.savez(path, **{name: array.view(np.int8) for name, array in whole.items()})
+
+
+def replaced(make):
+    return lambda path, whole: [path.unlink(), make(path)]
+
+
+def huge(path, whole):
+    """A header that promises more than there is memory."""
+    np.savez(path, **whole)
+    header = b"{'descr': '|u1', 'fortran_order': False, 'shape': (9000000000000000,)}"
+    start = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in whole:
+            archive.writestr(f"{name}.npy", start)
+
+
 BROKEN = {
+    "zeros": poison(train_images=np.zeros((30, 28, 28), np.uint8)),
+    "one pixel": lambda path, whole: poison(test_images=whole["test_images"] ^ 1)(path, whole),
+    "nonsense shapes": poison(train_images=np.zeros(3, np.uint8), test_labels=np.zeros((), int)),
+    "swapped axes": swapped,
+    "signed bytes": signed,
+    "an array too many": poison(more=np.zeros(2)),
+    "huge": huge,
+    "a folder": replaced(Path.mkdir),
+    "a pipe": replaced(os.mkfifo),
+    "a link to nothing": replaced(lambda path: path.symlink_to("nowhere")),
     "empty": lambda path, whole: path.write_bytes(b""),
     "truncated": lambda path, whole: path.write_bytes(path.read_bytes()[:1000]),
     "not a zip file": lambda path, whole: path.write_bytes(b"nonsense"),
@@ -160,18 +211,93 @@ def test_a_broken_cache_is_rebuilt(tiny, damage):
     (cache,) = cache_folder().rglob("*.npz")
     whole = cache.read_bytes()
     damage(cache, tiny.arrays)
-    assert datasets.mnist().checksum == first.checksum
-    assert cache.read_bytes() == whole
+    again = datasets.mnist()
+    assert again.source == "files at hand (RNNATOMY_DATA)"
+    assert datasets._checksum(whole_again(again)) == again.checksum == first.checksum
+    if not cache.is_dir():  # that is not ours to remove
+        assert cache.read_bytes() == whole
 
 
-def test_a_cache_that_cannot_be_written_leaves_nothing_aside(tiny, monkeypatch):
-    def full(*_, **__):
-        raise OSError("no space left")
+def whole_again(data):
+    """The pixels and labels of a data set, as they were."""
+    found = {}
+    for split, parts in (("train", (data.train, data.validation)), ("test", (data.test,))):
+        images = np.concatenate([part.images for part in parts])
+        found[f"{split}_images"] = np.rint(images * 255).astype(np.uint8)
+        labels = np.concatenate([part.labels for part in parts])
+        found[f"{split}_labels"] = labels.astype(np.uint8)
+    return found
 
-    monkeypatch.setattr(np, "savez", full)
-    with pytest.raises(OSError, match="no space left"):
+
+@pytest.mark.parametrize("setting", ["RNNATOMY_DATA", None])
+def test_the_source_is_where_data_were_read(tiny, serve, monkeypatch, setting):
+    if not setting:
+        serve(tiny.folder)
+    first, second = datasets.mnist().source, datasets.mnist().source
+    assert first == ("files at hand (RNNATOMY_DATA)" if setting else "download")
+    assert second == "prepared cache"
+
+
+def test_what_is_not_mnist_in_the_end_is_one_clear_error(tiny, monkeypatch):
+    monkeypatch.setattr(datasets, "CHECKSUM", "0" * 64)
+    with pytest.raises(
+        files.DataError, match=r"MNIST as read here has checksum \w{64}, expected 0{64}: install"
+    ):
         datasets.mnist()
+    assert not [path for path in left_behind() if path.is_file()]
+
+
+def full(*_, **__):
+    raise OSError(28, "No space left on device")
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(tiny, monkeypatch):
+    monkeypatch.setattr(np, "savez", full)
+    assert [datasets.mnist().source for _ in range(2)] == ["files at hand (RNNATOMY_DATA)"] * 2
     assert [path.name for path in left_behind()] == ["rnnatomy"]
+
+
+def in_the_way(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "file" / "below"))
+
+
+def a_file(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "file"))
+
+
+def no_such_name(tmp_path, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / ("x" * 300)))
+
+
+def no_home(tmp_path, monkeypatch):
+    monkeypatch.delenv("TFDS_DATA_DIR")
+    monkeypatch.setenv("HOME", str(tmp_path / "file" / "home"))
+    (tmp_path / "file").write_text("")
+
+
+def unknown_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", "~who-is-this/data")
+
+
+UNUSABLE = [in_the_way, a_file, no_such_name, no_home, unknown_home]
+
+
+@pytest.mark.parametrize("spoil", UNUSABLE)
+def test_without_a_place_for_a_cache_all_is_the_same(tiny, tmp_path, monkeypatch, spoil):
+    spoil(tmp_path, monkeypatch)
+    before = set(tmp_path.rglob("*"))
+    for _ in range(2):
+        data = datasets.mnist()
+        assert datasets._checksum(whole_again(data)) == data.checksum == datasets.CHECKSUM
+        assert data.source == "files at hand (RNNATOMY_DATA)"
+    assert set(tmp_path.rglob("*")) == before
+
+
+def test_the_folder_of_tfds_is_never_the_current_one_by_mistake(monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", "")
+    assert datasets.tfds_folder() == Path.home() / "tensorflow_datasets"
 
 
 def truncate(folder):
@@ -417,27 +543,166 @@ class FakeBuilder:
             raise self.error
 
 
-def test_another_build_that_was_first_is_accepted(tmp_path, monkeypatch):
+@pytest.fixture
+def through_tfds(tiny, monkeypatch):
+    """Let TFDS prepare one file, and read from it what the files at hand hold; or else fail."""
+
+    def start(**options):
+        monkeypatch.setattr(datasets, "find_spec", lambda name: "found")
+        monkeypatch.setattr(datasets, "_check_reachable", lambda: None)
+        monkeypatch.setattr(datasets, "_builder", lambda root: FakeBuilder(root, **options))
+        monkeypatch.setattr(datasets, "_read_prepared", prepared)
+
+    def prepared(root):
+        assert (root / "mnist" / "3.0.1" / "data").read_text()
+        return tiny.arrays
+
+    return start
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_what_tfds_has_prepared_is_moved_into_place(through_tfds, first):
     root = cache_folder()
-    monkeypatch.setattr(datasets, "_builder", lambda folder: FakeBuilder(folder, also=root))
-    datasets._prepare_tfds(root, tmp_path)
-    assert (root / "mnist" / "3.0.1" / "data").read_text() == str(root)
-    assert [path.name for path in root.iterdir()] == ["mnist"]
+    through_tfds(also=None if first else root)
+    assert datasets.mnist().source == "files at hand (RNNATOMY_DATA)"
+    assert (root / "mnist" / "3.0.1" / "data").read_text().startswith(str(root))
+    assert {path.name for path in root.iterdir()} == {"mnist", "rnnatomy"}
 
 
-@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
-def test_a_build_that_fails_leaves_nothing_behind(tmp_path, monkeypatch, error):
-    monkeypatch.setattr(datasets, "_builder", lambda folder: FakeBuilder(folder, error=error))
-    with pytest.raises(type(error)):
-        datasets._prepare_tfds(cache_folder(), tmp_path)
+def test_what_tfds_keeps_is_read_where_our_own_cache_is_gone(through_tfds, monkeypatch):
+    through_tfds()
+    datasets.mnist()
+    shutil.rmtree(cache_folder() / "rnnatomy")
+    monkeypatch.setattr(datasets, "_prepare_tfds", refuse)
+    assert datasets.mnist().source == "prepared cache"
+
+
+@pytest.mark.parametrize("change", [{"test_labels": np.zeros(10, np.uint8)}, {}])
+def test_what_tfds_keeps_is_not_believed_if_it_is_other(tiny, through_tfds, monkeypatch, change):
+    through_tfds()
+    datasets.mnist()
+    shutil.rmtree(cache_folder() / "rnnatomy")
+    read = datasets._read_prepared
+
+    def poisoned(root):
+        if root == cache_folder():
+            return (tiny.arrays | change) if change else refuse()
+        return read(root)
+
+    monkeypatch.setattr(datasets, "_read_prepared", poisoned)
+    data = datasets.mnist()
+    assert data.source == "files at hand (RNNATOMY_DATA)"
+    assert datasets._checksum(whole_again(data)) == datasets.CHECKSUM
+
+
+@pytest.mark.parametrize("error", [OSError(28, "disk full"), RuntimeError("TFDS is another")])
+def test_files_at_hand_are_read_without_tfds_where_it_fails(through_tfds, error):
+    through_tfds(error=error)
+    data = datasets.mnist()
+    assert datasets._checksum(whole_again(data)) == datasets.CHECKSUM
+    assert data.source == "files at hand (RNNATOMY_DATA)"
+    assert {path.name for path in cache_folder().iterdir()} == {"rnnatomy"}
+
+
+def test_a_download_that_the_disk_does_not_take_is_no_server_that_does_not_answer(
+    through_tfds, monkeypatch
+):
+    through_tfds(error=OSError(28, "No space left on device"))
+    monkeypatch.delenv("RNNATOMY_DATA")
+    with pytest.raises(
+        files.DataError, match=r"cannot keep a download \(No space left on device\): correct"
+    ) as caught:
+        datasets.mnist()
+    assert not isinstance(caught.value, files.DataUnavailable)
     assert not left_behind()
 
 
-def test_an_unreadable_tfds_cache_says_which_folder_to_remove(monkeypatch):
+@pytest.mark.parametrize("spoil", UNUSABLE)
+def test_files_at_hand_are_not_prepared_where_that_cannot_be_kept(
+    through_tfds, monkeypatch, tmp_path, spoil
+):
+    through_tfds()
+    monkeypatch.setattr(datasets, "_builder", refuse)
+    spoil(tmp_path, monkeypatch)
+    assert datasets._checksum(whole_again(datasets.mnist())) == datasets.CHECKSUM
+
+
+@pytest.mark.parametrize("spoil", UNUSABLE)
+def test_a_download_needs_no_cache(through_tfds, monkeypatch, tmp_path, spoil):
+    spoil(tmp_path, monkeypatch)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    through_tfds()
+    monkeypatch.delenv("RNNATOMY_DATA")
+    data = datasets.mnist()
+    assert datasets._checksum(whole_again(data)) == datasets.CHECKSUM
+    assert data.source == "download"
+    assert not list((tmp_path / "temporary").iterdir())
+
+
+def test_an_interrupted_build_leaves_nothing_behind(through_tfds):
+    through_tfds(error=KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        datasets.mnist()
+    assert not left_behind()
+
+
+def test_an_unreadable_tfds_cache_is_passed_over(offline, monkeypatch):
     broken = cache_folder() / "mnist" / "3.0.1"
     broken.mkdir(parents=True)
-    with pytest.raises(files.DataError, match=r"mnist/3\.0\.1 cannot be read .*remove that"):
-        datasets._read_tfds(None)
+    monkeypatch.setattr(datasets, "find_spec", lambda name: "found")
+    with pytest.raises(files.DataUnavailable, match="no whole cache in"):
+        datasets.mnist()
+    assert left_behind() == [cache_folder() / "mnist", broken]
+
+
+# processes that are killed
+
+
+BUILD = """
+import sys, time
+from rnnatomy.data import datasets
+class Slow:
+    def __init__(self, root):
+        self.root = root
+    def download_and_prepare(self, **_):
+        (self.root / "half").write_text("")
+        print("half", flush=True)
+        time.sleep(60)
+datasets._builder = Slow
+datasets.find_spec = lambda name: "found"
+datasets._check_reachable = lambda: None
+datasets.mnist()
+"""
+
+
+def test_what_killed_processes_have_left_is_swept(child, through_tfds, mnist_files):
+    root = cache_folder()
+    for _ in range(3):
+        with child(BUILD, TFDS_DATA_DIR=root, RNNATOMY_DATA=mnist_files.parent) as process:
+            assert process.stdout.readline() == "half\n"
+            process.send_signal(signal.SIGKILL)
+    assert list(root.glob(".rnnatomy-*/half"))
+    (root / "rnnatomy").mkdir(exist_ok=True)
+    (root / "rnnatomy" / "tmp12345678.npz").write_text("half")
+    through_tfds()
+    datasets.mnist()
+    left = {path.relative_to(root).as_posix() for path in left_behind() if path.is_file()}
+    assert left == {"mnist/3.0.1/data", "rnnatomy/mnist-3.0.1.npz"}
+
+
+def test_a_process_that_lives_is_waited_for_and_not_swept(child, through_tfds, mnist_files):
+    root, done = cache_folder(), threading.Event()
+    through_tfds()
+    with child(BUILD, TFDS_DATA_DIR=root, RNNATOMY_DATA=mnist_files.parent) as process:
+        assert process.stdout.readline() == "half\n"
+        waiting = threading.Thread(target=lambda: (datasets.mnist(), done.set()))
+        waiting.start()
+        time.sleep(0.3)
+        assert list(root.glob(".rnnatomy-*/half")) and not done.is_set()
+        process.kill()
+        waiting.join(20)
+    assert done.is_set() and not list(root.glob(".rnnatomy-*"))
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
@@ -460,6 +725,11 @@ def idx_arrays(mnist_files):
             strict=True,
         )
     )
+
+
+def test_the_checksum_in_the_library_is_that_of_the_real_files(idx_arrays):
+    assert datasets._is_mnist(idx_arrays)
+    assert not datasets._is_mnist(idx_arrays | {"test_labels": idx_arrays["test_labels"] ^ 1})
 
 
 def same(data, arrays):
@@ -486,8 +756,7 @@ def test_two_processes_prepare_mnist_at_once(real_mnist, idx_arrays):
 
 def test_mnist_through_tfds_is_the_idx_files_bit_for_bit(real_mnist, idx_arrays, monkeypatch):
     # the fixture's processes have read it through TFDS; here their cache is read
-    monkeypatch.setattr(datasets, "_read_idx", refuse)
-    monkeypatch.setattr(datasets, "_read_tfds", refuse)
+    monkeypatch.setattr(datasets, "_read", refuse)
     data = datasets.mnist()
     assert same(data, idx_arrays)
     assert data.validation.images.shape == (5000, 28, 28)
@@ -497,7 +766,7 @@ def test_mnist_through_tfds_is_the_idx_files_bit_for_bit(real_mnist, idx_arrays,
 def test_mnist_without_array_record_is_the_same(mnist_files, idx_arrays, monkeypatch):
     monkeypatch.setenv("RNNATOMY_DATA", str(mnist_files.parent))
     monkeypatch.setattr(datasets, "find_spec", lambda name: None)
-    monkeypatch.setattr(datasets, "_read_tfds", refuse)
+    monkeypatch.setattr(datasets, "_prepare_tfds", refuse)
     assert datasets.mnist().checksum == datasets._checksum(idx_arrays)
 
 

@@ -1,3 +1,6 @@
+import os
+import threading
+
 import pooch
 import pytest
 
@@ -64,6 +67,57 @@ def test_a_file_with_its_checksum_is_let_through(data):
 def test_a_file_that_is_another_is_refused(data, name, checksum, size, message):
     with pytest.raises(files.DataError, match=message):
         files.checked(data / "kind" / name, checksum, size)
+
+
+def test_a_pipe_at_hand_is_not_waited_for(data):
+    os.mkfifo(data / "kind" / "pipe")
+    with pytest.raises(files.DataError, match=r"pipe is a device or a pipe, not a file: put the"):
+        files.checked(data / "kind" / "pipe", CONTENT)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "kind/" + "x" * 300])
+def test_a_name_that_no_file_can_have_is_one_sentence(data, monkeypatch, name):
+    with pytest.raises(files.DataError, match=r"cannot be read \(File name too long\): correct"):
+        files.checked(data / name, CONTENT)
+    monkeypatch.setenv("RNNATOMY_DATA", str(data / name))
+    with pytest.raises(files.DataError, match=r"cannot be read \(File name too long\): correct"):
+        files.folder("kind")
+
+
+def test_what_killed_downloads_have_left_is_swept(data, server, cache):
+    left, other = cache / "kind" / "tmpabcdefgh", cache / "kind" / "tmp"
+    left.parent.mkdir(parents=True)
+    left.write_text("half")
+    other.write_text("")
+    source = pooch.create(files.cache("kind"), server(data / "kind"), registry={"a.txt": CONTENT})
+    files.download(source, "a.txt", pytest.fail)
+    assert {path.name for path in left.parent.iterdir()} == {"a.txt", "tmp"}
+
+
+def test_a_folder_is_ours_alone_until_we_are_done_or_dead(child, tmp_path):
+    code = """
+import pathlib, sys, time
+from rnnatomy.data import files
+with files.alone(pathlib.Path(sys.argv[1])) as held:
+    print(held, flush=True)
+    time.sleep(60)
+"""
+    with child(code, tmp_path / "a") as process:
+        assert process.stdout.readline() == "True\n"
+        done = threading.Event()
+
+        def enter():
+            with files.alone(tmp_path / "a") as held:
+                assert held
+                done.set()
+
+        threading.Thread(target=enter).start()
+        assert not done.wait(0.2)
+        process.kill()
+        assert done.wait(10)
+    (tmp_path / "file").write_text("")
+    with files.alone(tmp_path / "file" / "a") as held:
+        assert not held
 
 
 def test_a_missing_file_in_a_folder_that_nobody_may_list_is_refused(data, lock):

@@ -1,10 +1,11 @@
 import json
+import shutil
 
 import jax
 import numpy as np
 import pytest
 from flax import nnx
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -291,11 +292,97 @@ def test_runs_are_published_in_the_order_of_their_seeds(root):
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
-def test_a_save_that_fails_midway_leaves_no_run(folder, run, fail_write, number):
+def test_a_save_that_fails_midway_leaves_the_last(folder, run, fail_write, number):
     fail_write(number)
-    with pytest.raises(OSError, match="no space left"):
-        runs.save_run(folder, run._replace(metrics={}))
+    changed = {name: array + 1 for name, array in run.parameters.items()}
+    with pytest.raises(disk.StoreError, match=r"cannot be written .*no space left.*: make room"):
+        runs.save_run(folder, run._replace(parameters=changed, metrics={}))
+    found = runs.load_run("toy-0")
+    assert found.metrics == run.metrics
+    assert_same(found.parameters, run.parameters)
+
+
+@pytest.mark.parametrize(
+    "name", ["x" * 300, "a/" + "x" * 300, "a\0b", "results/toy-0/run.json", "/dev/null"]
+)
+def test_a_name_that_no_run_can_have_is_missing(folder, name):
+    with pytest.raises(disk.StoreError, match="is missing: choose one of toy-0, or the") as caught:
+        runs.load_run(name)
+    assert len(str(caught.value)) < 200
+
+
+def test_where_no_run_can_be_written_is_one_sentence(root, run):
+    (root / "file").write_text("")
+    for name in ("x" * 300, "file", "file/below"):
+        with pytest.raises(disk.StoreError, match=r"run\.json cannot be written \([A-Z].*: make"):
+            runs.save_run(root / name, run)
+
+
+def test_what_is_in_the_way_of_a_run_is_named(folder, run):
+    shutil.rmtree(folder)
+    (folder / "run.json").mkdir(parents=True)
     with pytest.raises(disk.StoreError, match="'toy-0' is missing"):
+        runs.load_run("toy-0")
+    with pytest.raises(disk.StoreError, match=r"run\.json cannot be written \(Is a directory\)"):
+        runs.save_run(folder, run)
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just("lstm"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_whatever_an_editor_does_to_a_run_it_is_read_or_refused(as_users, folder, run, data):
+    whole = folder / "whole.json"
+    if not whole.exists():
+        shutil.copy(folder / "run.json", whole)
+    place = document = json.loads(whole.read_text())
+    while True:
+        key = data.draw(st.sampled_from(sorted(place)))
+        if not isinstance(place[key], dict) or not place[key] or data.draw(st.booleans()):
+            break
+        place = place[key]
+    place[key] = data.draw(anything)
+    (folder / "run.json").write_text(json.dumps(document))
+    try:
+        runs.load_run("toy-0")
+    except disk.StoreError as error:
+        assert str(error).isprintable()
+
+
+@pytest.mark.parametrize("size", [0, -1, 0.5, True, None, "4", [4], 2**31, 2**63, 10**30])
+@pytest.mark.parametrize("model", NETWORKS)
+def test_a_size_of_no_network_is_refused(as_users, model, size):
+    for name, value in NETWORKS[model].items():
+        if isinstance(value, int) and not isinstance(value, bool):
+            config = {"model": model} | NETWORKS[model] | {name: size}
+            with pytest.raises(
+                disk.StoreError, match=r"'toy-0' (has the config of no|does not fit)"
+            ):
+                runs.check_run(runs.Run("toy-0", config, {}, {}, {}))
+
+
+STATES = {
+    "fractions for labels": {"labels": np.arange(20) % 5 + 0.5},
+    "labels that would wrap around": {"labels": np.arange(20) % 5 + 2**32},
+    "true and false for states": {"states": np.zeros((20, 4), bool)},
+    "complex states": {"states": np.zeros((20, 4), np.complex64)},
+    "states without labels": {"labels": None},
+}
+
+
+@pytest.mark.parametrize("change", STATES.values(), ids=STATES)
+def test_stored_states_that_are_none_are_refused(as_users, folder, run, change):
+    arrays = {"states": run.states, "labels": run.labels} | change
+    arrays = {name: array for name, array in arrays.items() if array is not None}
+    facts = {"config": run.config, "metrics": {}, "provenance": {}}
+    stored = {"parameters.safetensors": run.parameters, "states.safetensors": arrays}
+    disk.save_folder(folder / "run.json", stored, facts)
+    with pytest.raises(disk.StoreError, match="run 'toy-0'"):
         runs.load_run("toy-0")
 
 

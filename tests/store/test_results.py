@@ -1,8 +1,11 @@
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from safetensors import SafetensorError
 
 from rnnatomy.store import disk, results
@@ -198,12 +201,58 @@ def test_a_damaged_study_is_refused(root, study, damage, message):
 
 
 @pytest.mark.parametrize("number", [1, 2])
-def test_a_save_that_fails_midway_leaves_no_study(root, study, fail_write, number):
+def test_a_save_that_fails_midway_leaves_the_last(root, study, fail_write, number):
+    fewer = study._replace(data=study.data[["collapse"]], provenance={"networks": 2})
     fail_write(number)
-    with pytest.raises(OSError, match="no space left"):
-        results.save_study(root / "results" / "toy", study._replace(provenance={}))
-    with pytest.raises(disk.StoreError, match="'toy' is missing"):
+    with pytest.raises(disk.StoreError, match=r"cannot be written .*no space left.*: make room"):
+        results.save_study(root / "results" / "toy", fewer)
+    assert_is_study(results.load_study("toy"), study)
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_whatever_an_editor_does_to_a_study_it_is_read_or_refused(root, study, data):
+    folder = root / "results" / "toy"
+    whole = folder / "whole.json"
+    if not whole.exists():
+        shutil.copy(folder / "study.json", whole)
+    place = document = json.loads(whole.read_text())
+    while True:
+        key = data.draw(st.sampled_from(sorted(place)))
+        if not isinstance(place[key], dict) or not place[key] or data.draw(st.booleans()):
+            break
+        place = place[key]
+    place[key] = data.draw(anything)
+    (folder / "study.json").write_text(json.dumps(document))
+    try:
         results.load_study("toy")
+    except disk.StoreError as error:
+        assert str(error).isprintable()
+
+
+UNFIT = ["x" * 300, "a/" + "x" * 300, "a\0b", "results/toy/study.json", "/dev/null"]
+
+
+@pytest.mark.parametrize("name", UNFIT)
+def test_a_name_that_no_study_can_have_is_missing(root, study, name):
+    with pytest.raises(disk.StoreError, match="is missing: choose one of toy, or make it") as e:
+        results.load_study(name)
+    assert len(str(e.value)) < 200
+
+
+def test_where_no_study_can_be_written_is_one_sentence(root, study):
+    (root / "file").write_text("")
+    for name in ("x" * 300, "../file", "../file/below"):
+        with pytest.raises(disk.StoreError, match=r"study\.json cannot be written \([A-Z].*: make"):
+            results.publish(name, study.data, {})
+    assert results.published() == ["toy"]
 
 
 def test_a_study_saved_again_replaces_the_last(root, study):
@@ -310,6 +359,36 @@ def test_a_study_is_published_with_where_it_comes_from(root, study):
     assert {"command", "commit", "versions", "device"} <= found.provenance.keys()
     assert_is_study(found, results.Study("other", study.data, found.provenance))
     assert results.published() == ["other", "toy"]
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [{"networks": 2}, {"recipe": {"epochs": 3}}, {"networks": 5, "recipe": 1}],
+)
+def test_a_study_of_other_settings_is_not_replaced(root, study, monkeypatch, facts):
+    with pytest.raises(disk.StoreError, match=r"^study 'toy' is published with .* REPLACE=1 "):
+        results.publish("toy", study.data * 2, facts)
+    assert results.load_study("toy").data.identical(study.data)
+    monkeypatch.setenv("REPLACE", "1")
+    results.publish("toy", study.data * 2, facts)
+    assert results.load_study("toy").data.identical(study.data * 2)
+    assert facts.items() <= results.load_study("toy").provenance.items()
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [{"networks": 3}, {"networks": 4}, {"recipe": {"epochs": 2}}, {"more": 1, "wall_seconds": 3.0}],
+)
+def test_a_study_of_the_same_settings_or_more_networks_is_replaced(root, study, facts):
+    results.publish("toy", study.data * 2, facts)
+    results.publish("toy", study.data * 3, facts | {"wall_seconds": 1.0, "reused": "all"})
+    assert results.load_study("toy").data.identical(study.data * 3)
+
+
+def test_a_damaged_study_is_replaced(root, study):
+    (root / "results" / "toy" / "study.json").write_text("[")
+    results.publish("toy", study.data, {"networks": 1})
+    assert results.load_study("toy").provenance["networks"] == 1
 
 
 @pytest.mark.parametrize("name", results.published())

@@ -5,6 +5,7 @@ the order of the original IDX files, whichever way they came, so "test image 8" 
 everywhere.
 """
 
+import errno
 import gzip
 import hashlib
 import os
@@ -12,8 +13,8 @@ import shutil
 import struct
 import tempfile
 import urllib.request
-import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from http.client import HTTPException
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,7 +28,15 @@ from rnnatomy.data import files
 VALIDATION_SIZE = 5_000
 
 
+CHECKSUM = "2edad8764efab7a0d9f88935d1a5179814ed944ec7ab65377fea543b692f103a"
+"""Of MNIST: sha256 of its pixels and labels, as ``Dataset.checksum``."""
+
+
 PROBE_SECONDS = 5.0
+
+
+# what a disk answers, and no server
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 _FILES = {
@@ -117,12 +126,14 @@ def digits() -> Dataset:
 def mnist() -> Dataset:
     """Load MNIST: 55,000 training, 5,000 validation and 10,000 test images of 28 x 28 pixels.
 
-    The four files come from the folder that ``RNNATOMY_DATA`` names (``mnist/*.gz``), from TFDS's
-    prepared cache, or by download, in this order, and are held against TFDS's own checksums. The
-    last 5,000 training images are the validation part.
+    The four files come from the folder that ``RNNATOMY_DATA`` names (``mnist/*.gz``) or by
+    download, and are held against TFDS's own checksums. What has been made of them is kept beside
+    TFDS's data, and believed as long as it has the ``CHECKSUM`` of MNIST; where nothing can be
+    kept, all is the same, but slower. The last 5,000 training images are the validation part.
 
     Raises:
-        DataError: if a file at hand is missing, damaged or misnamed.
+        DataError: if a file at hand is missing, damaged or misnamed, a download cannot be stored,
+            or what TFDS makes of the files is not MNIST.
         DataUnavailable: if there is no file at hand, no cache, and the download is out of reach.
 
     Reference:
@@ -131,14 +142,7 @@ def mnist() -> Dataset:
     folder = files.folder("mnist")
     if folder is not None:
         check_idx_files(folder)
-    cache = tfds_folder() / "rnnatomy" / "mnist-3.0.1.npz"
-    arrays = _read_cache(cache)
-    source = "prepared cache" if folder is None else f"files at hand ({files.SETTING})"
-    if arrays is None:
-        if folder is None and not _prepared(tfds_folder()).exists():
-            source = "download"
-        arrays = _read_tfds(folder) if find_spec("array_record") else _read_idx(folder)
-        _write_cache(cache, arrays)
+    arrays, source = _kept() or _make(folder)
     cut = len(arrays["train_labels"]) - VALIDATION_SIZE
     images, labels = arrays["train_images"], arrays["train_labels"]
     return Dataset(
@@ -147,13 +151,20 @@ def mnist() -> Dataset:
         validation=_split(images[cut:], labels[cut:], 255),
         test=_split(arrays["test_images"], arrays["test_labels"], 255),
         source=source,
-        checksum=_checksum(arrays),
+        checksum=CHECKSUM,
     )
 
 
 def tfds_folder() -> Path:
-    """Return TFDS's own data folder: ``TFDS_DATA_DIR``, or ``~/tensorflow_datasets``."""
-    return Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
+    """Return TFDS's own data folder: ``TFDS_DATA_DIR``, or ``~/tensorflow_datasets``.
+
+    Whoever has no home has a path at which nothing can be kept.
+    """
+    folder = Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
+    try:
+        return folder.expanduser()
+    except RuntimeError:
+        return Path(os.devnull) / folder
 
 
 def check_idx_files(folder: Path) -> None:
@@ -231,25 +242,93 @@ def _prepared(root: Path) -> Path:
     return root / "mnist" / "3.0.1"
 
 
-def _read_cache(path: Path) -> Arrays | None:
-    names = [f"{split}_{part}" for split in _FILES for part in ("images", "labels")]
+def _is_mnist(arrays: Arrays) -> bool:
+    shapes: dict[str, tuple[int, ...]] = {}
+    for split, (_, _, count) in _FILES.items():
+        shapes |= {f"{split}_images": (count, 28, 28), f"{split}_labels": (count,)}
+    right = {name: array.shape for name, array in arrays.items()} == shapes
+    right = right and all(array.dtype == np.uint8 for array in arrays.values())
+    return right and _checksum(arrays) == CHECKSUM
+
+
+def _true(arrays: Arrays) -> Arrays:
+    if not _is_mnist(arrays):
+        raise files.DataError(
+            f"MNIST as read here has checksum {_checksum(arrays)}, expected {CHECKSUM}: install "
+            "tensorflow-datasets, pillow and numpy in the versions of requirements-library.txt."
+        )
+    return arrays
+
+
+def _cache() -> Path:
+    return tfds_folder() / "rnnatomy" / "mnist-3.0.1.npz"
+
+
+def _kept() -> tuple[Arrays, str] | None:
+    """Return what is kept, if it is MNIST."""
+    path = _cache()
     try:
+        if not path.is_file():
+            return None
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            return {name: stored[name] for name in names}
-    except (OSError, ValueError, EOFError, TypeError, KeyError, zipfile.BadZipFile):
+            arrays = {name: stored[name] for name in stored.files}
+    except Exception:  # archives are damaged in many ways
         return None
+    return (arrays, "prepared cache") if _is_mnist(arrays) else None
 
 
-def _write_cache(path: Path, arrays: Arrays) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, aside = tempfile.mkstemp(dir=path.parent, suffix=".npz")
+def _make(folder: Path | None) -> tuple[Arrays, str]:
+    """Make what is kept, and say of what; one process at a time, the others find it kept."""
+    with files.alone(tfds_folder()) as held:
+        if held:
+            _sweep(tfds_folder())
+            if kept := _kept():
+                return kept
+        arrays, source = _read(folder)
+        _keep(arrays)
+        return arrays, source
+
+
+def _sweep(root: Path) -> None:
+    """Remove what processes that were killed have left."""
+    for path in [*root.glob(".rnnatomy-*"), *root.glob("rnnatomy/tmp*.npz")]:
+        with suppress(OSError):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _keep(arrays: Arrays) -> None:
+    """Keep arrays, if there is a place for them."""
+    path = _cache()
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, aside = tempfile.mkstemp(dir=path.parent, suffix=".npz")
+        try:
+            with open(handle, "wb") as file:
+                np.savez(file, **arrays)  # type: ignore[arg-type]
+            os.replace(aside, path)
+        except BaseException:
+            Path(aside).unlink(missing_ok=True)
+            raise
+
+
+def _read(folder: Path | None) -> tuple[Arrays, str]:
+    """Read MNIST from what TFDS has prepared, or else from its files, and say from where."""
+    source = "download" if folder is None else f"files at hand ({files.SETTING})"
+    if not find_spec("array_record"):
+        return _true(_read_idx(folder)), source
+    with suppress(Exception):  # TFDS's data are damaged in many ways
+        if _prepared(tfds_folder()).is_dir():
+            return _true(_read_prepared(tfds_folder())), "prepared cache"
     try:
-        with open(handle, "wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
-        os.replace(aside, path)
-    except BaseException:
-        Path(aside).unlink(missing_ok=True)
+        return _prepare_tfds(folder), source
+    except files.DataError:
         raise
+    except Exception as error:  # TFDS fails in many ways
+        if folder is not None:
+            return _true(_read_idx(folder)), source
+        if isinstance(error, OSError) and error.errno in _DISK:
+            raise files.unkept(tfds_folder(), error) from error
+        raise _out_of_reach(next(iter(_url_infos())), error) from error
 
 
 def _read_idx(folder: Path | None) -> Arrays:
@@ -275,54 +354,54 @@ def _download() -> Path:
     return Path(source.abspath)
 
 
-def _read_tfds(folder: Path | None) -> Arrays:
-    root = tfds_folder()
-    if not _prepared(root).exists():
-        if folder is None:
-            _check_reachable()
-        _prepare_tfds(root, folder)
-    arrays: Arrays = {}
-    for split, (_, _, count) in _FILES.items():
-        try:
-            source = _builder(root).as_data_source(split=split)
-        except Exception as error:
-            raise files.DataError(
-                f"TFDS's cache {_prepared(root)} cannot be read ({error}): remove that folder."
-            ) from error
-        rows = tfds_order(split, count)
-        images = np.empty((count, 28, 28), np.uint8)
-        labels = np.empty(count, np.uint8)
-        for row, example in zip(rows, source.__getitems__(range(count)), strict=True):
-            images[row], labels[row] = example["image"][..., 0], example["label"]
-        arrays |= {f"{split}_images": images, f"{split}_labels": labels}
+def _prepare_tfds(folder: Path | None) -> Arrays:
+    """Prepare MNIST with TFDS in a folder aside, and move it into place if there is one for it."""
+    import tensorflow_datasets as tfds
+
+    if folder is None:
+        _check_reachable()
+    tfds.disable_progress_bar()
+    config = tfds.download.DownloadConfig(manual_dir=folder)
+    with _folder_aside(tfds_folder(), needed=folder is None) as aside:
+        _builder(aside).download_and_prepare(
+            download_dir=aside / "downloads", download_config=config
+        )
+        arrays = _true(_read_prepared(aside))
+        with suppress(OSError):  # another has prepared it, or nothing can be kept there
+            place = _prepared(tfds_folder())
+            place.parent.mkdir(exist_ok=True)
+            _prepared(aside).rename(place)
     return arrays
 
 
-def _prepare_tfds(root: Path, folder: Path | None) -> None:
-    """Prepare MNIST with TFDS in a folder aside, then move it into place in one step."""
-    import tensorflow_datasets as tfds
-
-    root.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=".rnnatomy-", dir=root))
-    tfds.disable_progress_bar()
-    config = tfds.download.DownloadConfig(manual_dir=folder)
+@contextmanager
+def _folder_aside(root: Path, needed: bool) -> Iterator[Path]:
+    """Make a folder in another, or elsewhere if it cannot be and is needed, and remove it."""
     try:
-        try:
-            _builder(aside).download_and_prepare(
-                download_dir=aside / "downloads", download_config=config
-            )
-        except Exception as error:  # TFDS's downloads fail in many ways
-            if folder is None:
-                raise _out_of_reach(tfds.image_classification.MNIST.URL, error) from error
+        root.mkdir(parents=True, exist_ok=True)
+        aside = tempfile.mkdtemp(prefix=".rnnatomy-", dir=root)
+    except OSError:
+        if not needed:
             raise
-        _prepared(root).parent.mkdir(exist_ok=True)
-        try:
-            _prepared(aside).rename(_prepared(root))
-        except OSError:  # another build was first, with the same result
-            if not _prepared(root).exists():
-                raise
+        aside = tempfile.mkdtemp(prefix="rnnatomy-")
+    try:
+        yield Path(aside)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _read_prepared(root: Path) -> Arrays:
+    """Read what TFDS has prepared, in the order of the original files."""
+    arrays: Arrays = {}
+    for split, (_, _, count) in _FILES.items():
+        source = _builder(root).as_data_source(split=split)
+        images = np.empty((count, 28, 28), np.uint8)
+        labels = np.empty(count, np.uint8)
+        examples = source.__getitems__(range(count))
+        for row, example in zip(tfds_order(split, count), examples, strict=True):
+            images[row], labels[row] = example["image"][..., 0], example["label"]
+        arrays |= {f"{split}_images": images, f"{split}_labels": labels}
+    return arrays
 
 
 def _builder(root: Path) -> Any:
@@ -367,6 +446,6 @@ def _check_reachable() -> None:
 def _out_of_reach(url: str, error: Exception) -> files.DataUnavailable:
     return files.DataUnavailable(
         f"MNIST is out of reach: no files at hand ({files.SETTING} is not set to a folder with "
-        f"mnist/*.gz), no TFDS cache in {tfds_folder()}, and {url} does not answer ({error}); "
+        f"mnist/*.gz), no whole cache in {tfds_folder()}, and {url} does not answer ({error}); "
         f"set {files.SETTING}, go online, or choose dataset='digits'."
     )

@@ -4,9 +4,11 @@ Files at hand lie in the folder that ``RNNATOMY_DATA`` names. What is not there 
 pooch's cache, and never twice. Every file is held against a checksum before it is read.
 """
 
+import fcntl
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -86,9 +88,10 @@ def checked(path: Path, checksum: str, size: int | None = None) -> Path:
     """
     if not at_hand(path):
         raise missing(path)
-    if path.is_dir():
+    if not path.is_file():
+        kind = "a folder" if path.is_dir() else "a device or a pipe"
         raise DataError(
-            f"{path} is a folder, not a file: put the file in its place, "
+            f"{path} is {kind}, not a file: put the file in its place, "
             f"or unset {SETTING} to download it."
         )
     length = path.stat().st_size
@@ -120,10 +123,34 @@ def cache(name: str) -> Path:
     return pooch.os_cache("rnnatomy") / name
 
 
+@contextmanager
+def alone(folder: Path) -> Iterator[bool]:
+    """Keep out of a folder, which is made, other processes that call this for it too.
+
+    They wait until this one is done with it, or has ended, however it ends.
+
+    Yields:
+        Whether it is so. It is not where no folder can be made, or its file system has no locks.
+    """
+    handle, held = None, False
+    try:
+        with suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            handle = os.open(folder, os.O_RDONLY)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            held = True
+        yield held
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
 def download(
     source: pooch.Pooch, name: str, out_of_reach: Callable[[str, Exception], DataUnavailable]
 ) -> Path:
     """Download a file, unless it is in the cache already.
+
+    What downloads that were killed have left there is removed.
 
     Args:
         source: where files are published, where they are kept, and their checksums.
@@ -137,16 +164,17 @@ def download(
     from requests import RequestException
 
     pooch.get_logger().setLevel("WARNING")
-    url = source.get_url(name)
+    url, path = source.get_url(name), source.abspath / name
     try:
-        return Path(source.fetch(name, downloader=pooch.HTTPDownloader(timeout=SECONDS)))
+        with alone(path.parent) as held:
+            for left in path.parent.glob("tmp????????") if held else ():
+                with suppress(OSError):
+                    left.unlink()
+            return Path(source.fetch(name, downloader=pooch.HTTPDownloader(timeout=SECONDS)))
     except RequestException as error:
         raise out_of_reach(url, error) from error
     except OSError as error:
-        raise DataError(
-            f"{source.abspath / name} cannot keep a download ({error.strerror or error}): correct "
-            f"that, or set {SETTING} to a folder with the files."
-        ) from error
+        raise unkept(path, error) from error
     except ValueError as error:
         raise DataError(
             f"{url} is not the file expected, of sha256 {source.registry[name]}: try again later."
@@ -172,6 +200,14 @@ def damaged(path: Path, expected: str, found: str) -> DataError:
     return DataError(
         f"{path} is damaged: expected {expected}, found {found}; "
         f"replace the file, or unset {SETTING} to download it."
+    )
+
+
+def unkept(path: Path, error: OSError) -> DataError:
+    """Return the error for a download that the disk does not take."""
+    return DataError(
+        f"{path} cannot keep a download ({error.strerror or error}): correct that, or set "
+        f"{SETTING} to a folder with the files."
     )
 
 

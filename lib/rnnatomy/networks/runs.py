@@ -1,8 +1,8 @@
-"""A run on disk: arrays as safetensors, metrics and provenance as JSON, written aside and renamed.
+"""A run on disk: arrays as safetensors, metrics and provenance as JSON, replaced in one step.
 
 A run is a folder: ``parameters.safetensors``, ``states.safetensors`` (the final hidden states of
-the test part, with labels) and ``run.json``, which is written last and holds the sha256
-of the others. Nothing is ever unpickled.
+the test part, with labels) and ``run.json``, which holds the sha256 of the others and tells which
+arrays count while the run is written anew. Nothing is ever unpickled.
 """
 
 import json
@@ -60,10 +60,10 @@ class Run(NamedTuple):
 
 
 def save_run(folder: Path, run: Run) -> None:
-    """Write a run into a folder; the folder counts as a run once its last file stands.
+    """Write a run into a folder, where it takes the place of an earlier one in one step.
 
     Raises:
-        StoreError: as ``check_run``; then nothing has been written.
+        StoreError: as ``check_run``, or if it cannot be written; then the earlier one is as it was.
     """
     check_run(run)
     files = {"parameters.safetensors": run.parameters}
@@ -98,14 +98,15 @@ def load_run(name: str, model: str = "Classifier") -> Run:
         name=folder.name,
         parameters=arrays["parameters.safetensors"],
         states=None if states is None else dequantise(states),
-        labels=None if labels is None else labels.astype(np.int32),
+        labels=labels,
         **tables,
     )
     held = run.config.get("model")
     if held != model:
-        raise disk.StoreError(f"run {name!r} holds a {held}, not a {model}: choose another run.")
+        words = held if isinstance(held, str) and len(held) < 60 else disk.brief(held)
+        raise disk.StoreError(f"run {name!r} holds a {words}, not a {model}: choose another run.")
     check_run(run)
-    return run
+    return run if labels is None else run._replace(labels=labels.astype(np.int32))
 
 
 def check_run(run: Run) -> None:
@@ -162,11 +163,11 @@ def find_run(name: str) -> Path:
     Raises:
         StoreError: if there is none; the message lists the runs that exist.
     """
-    if (Path(name) / "run.json").is_file():
+    if disk.stands(Path(name) / "run.json"):
         return Path(name)
     made = checkout.root() / "build" / "runs"
     for folder in (made / name, checkout.root() / "results" / name):
-        if (folder / "run.json").is_file():
+        if disk.stands(folder / "run.json"):
             return folder
     names = [*published(), *sorted(path.parent.name for path in made.glob("*/run.json"))]
     raise disk.StoreError(
@@ -215,7 +216,7 @@ def _shapes(run: Run) -> dict[str, jax.ShapeDtypeStruct]:
     entry = cells.CELLS.get(cell) if isinstance(cell, str) else None
     try:
         return _shapes_of(json.dumps(run.config, sort_keys=True, default=str), entry)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise disk.StoreError(f"run {run.name!r} has the config of no network: {error}") from None
 
 

@@ -8,6 +8,8 @@ Dataset, from which a page selects by name:
     found["energy_test"].sel(energy=0.7, digit=8)
 """
 
+import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -20,6 +22,12 @@ from rnnatomy.store import checkout, disk, origin
 
 Axes = Mapping[str, Iterable[str]]
 """Names of the axes of arrays, by the name of the array."""
+
+
+_HOW_IT_RAN = {"jobs", "reused", "wall_seconds"}
+
+_SIZES = ("networks", "seeds")
+"""Facts that may grow when a study is published anew."""
 
 
 class Study(NamedTuple):
@@ -94,13 +102,27 @@ def arrays(data: xr.Dataset) -> disk.Arrays:
 
 
 def publish(name: str, data: xr.Dataset, facts: dict[str, Any]) -> None:
-    """Write a study into ``results/``, with the facts given and where it comes from."""
+    """Write a study into ``results/``, with the facts given and where it comes from.
+
+    One that is there is replaced by one of the same facts, or of more networks; by another only if
+    the environment variable ``REPLACE`` is 1.
+
+    Raises:
+        StoreError: if one of other facts is there; or as ``save_study``.
+    """
+    folder = checkout.root() / "results" / name
+    if os.environ.get("REPLACE") != "1":
+        _check_replaced(folder, json.loads(json.dumps(facts)))
     provenance = origin.provenance(origin.command_line(), **facts)
-    save_study(checkout.root() / "results" / name, Study(name, data, provenance))
+    save_study(folder, Study(name, data, provenance))
 
 
 def save_study(folder: Path, study: Study) -> None:
-    """Write a study into a folder; it counts as one once its last file stands."""
+    """Write a study into a folder, where it takes the place of an earlier one in one step.
+
+    Raises:
+        StoreError: if it cannot be written; then the earlier one is as it was.
+    """
     data = study.data
     facts = {
         "axes": {str(name): list(map(str, array.dims)) for name, array in data.data_vars.items()},
@@ -121,9 +143,9 @@ def load_study(name: str) -> Study:
         checkout.CheckoutError: if it is no path, and the library was installed without the book.
     """
     folder = Path(name)
-    if not (folder / "study.json").is_file():
+    if not disk.stands(folder / "study.json"):
         folder = checkout.root() / "results" / name
-    if not (folder / "study.json").is_file():
+    if not disk.stands(folder / "study.json"):
         known = ", ".join(published()) or "none"
         raise disk.StoreError(
             f"study {disk.brief(name)} is missing: choose one of {known}, or make it: make results."
@@ -145,6 +167,25 @@ def published() -> list[str]:
     """Return the names of the published studies."""
     folders = (checkout.root() / "results").glob("*/study.json")
     return sorted(path.parent.name for path in folders)
+
+
+def _check_replaced(folder: Path, facts: dict[str, Any]) -> None:
+    """Refuse to replace a study by one of other settings."""
+    try:
+        before = load_study(str(folder)).provenance if disk.stands(folder / "study.json") else {}
+    except disk.StoreError:  # damaged: there is nothing to lose
+        return
+    for name in sorted(facts.keys() & before.keys() - _HOW_IT_RAN):
+        if facts[name] != before[name] and not _grows(name, before[name], facts[name]):
+            then, now = (disk.brief(value, 80) for value in (before[name], facts[name]))
+            raise disk.StoreError(
+                f"study {folder.name!r} is published with {name} {then}, not {now}: it stays, and "
+                "what was computed is kept; add REPLACE=1 to the same command to replace it."
+            )
+
+
+def _grows(name: str, before: Any, now: Any) -> bool:
+    return name in _SIZES and type(before) is type(now) is int and before <= now
 
 
 def _described(arrays: disk.Arrays, axes: Any, coordinates: Any) -> xr.Dataset:
