@@ -20,7 +20,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from rnnatomy.report import site as builder
-from rnnatomy.store import checkout
+from rnnatomy.store import checkout, scratch
 
 SITE = Path(os.environ.get("RNNATOMY_SITE") or checkout.root() / "build" / "site-quick").resolve()
 THEMES = ("light", "dark")
@@ -147,10 +147,10 @@ def test_two_sites_can_be_built_at_once(book, earlier):
 KILLS = """
 import json, os, signal, sys
 from pathlib import Path
-from rnnatomy.report import site
+from rnnatomy.store import scratch
 
 folder, at_once = Path(sys.argv[1]), sys.argv[2] == "at once"
-exchange, dying, steps, last = site._exchange, False, 0, 0
+exchange, dying, steps, last = scratch._exchange, False, 0, 0
 
 def step(event, *_):
     global steps
@@ -167,7 +167,7 @@ def whole(root):
     names = [path.name for path in sorted((root / "site").glob("*"))]
     return (root / "site" / "index.html").read_text() if names == ["a", "index.html"] else None
 
-site._exchange = exchange_or_not
+scratch._exchange = exchange_or_not
 sys.addaudithook(step)
 told, status = [], -1
 while status:
@@ -179,13 +179,13 @@ while status:
     child = os.fork()
     if not child:
         dying = True
-        site._replace(root / "site", root / "html", root / "aside")
+        scratch.replace(root / "site", root / "html", root / "aside")
         step("end")
         os._exit(0)
     status = os.waitpid(child, 0)[1]
     assert status in (0, signal.SIGKILL), status
     found = whole(root)
-    site._restore(root / "site", root / "aside")
+    scratch.restore(root / "site", root / "aside")
     told.append([found, whole(root)])
 print(json.dumps(told))
 """
@@ -197,7 +197,7 @@ def test_a_build_that_is_killed_at_any_step_leaves_a_whole_site(child, tmp_path,
     on."""
     (tmp_path / "one").mkdir()
     (tmp_path / "other").mkdir()
-    if way == "at once" and not builder._exchange(tmp_path / "one", tmp_path / "other"):
+    if way == "at once" and not scratch._exchange(tmp_path / "one", tmp_path / "other"):
         pytest.skip("two folders cannot change names at once here")
     process = child(KILLS, tmp_path / "kills", way)
     told, errors = process.communicate()

@@ -18,8 +18,8 @@ from typing import Any
 
 import nbformat
 
-from rnnatomy.report import dependencies, kernels, parameters, scratch
-from rnnatomy.store import checkout, commands, disk
+from rnnatomy.report import dependencies, kernels, parameters
+from rnnatomy.store import checkout, commands, disk, scratch
 
 
 class ChapterError(Exception):

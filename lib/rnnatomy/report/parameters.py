@@ -189,10 +189,6 @@ def _check_run(name: str, value: Any, model: str) -> None:
         runs.load_run(value, model)
     except disk.StoreError as error:
         raise ParameterError(f"{name}: {error}".replace(repr(value), disk.brief(value))) from None
-    except OSError as error:  # such as a name that no file can have
-        raise ParameterError(
-            f"{name} is {disk.brief(value)} ({error.strerror}): give the name or the path of a run."
-        ) from None
 
 
 def _check_choice(name: str, value: Any, choices: list[str]) -> None:

@@ -4,9 +4,7 @@ Run as a command: ``python -m rnnatomy.report.site --help``.
 """
 
 import argparse
-import ctypes
 import fcntl
-import os
 import shutil
 import subprocess
 import sys
@@ -18,7 +16,7 @@ from pathlib import Path
 import nbformat
 
 from rnnatomy.report import pages, parameters
-from rnnatomy.store import checkout, commands, disk
+from rnnatomy.store import checkout, commands, disk, scratch
 
 
 class SiteError(RuntimeError):
@@ -41,11 +39,11 @@ def build_site(executed: Path, site: Path, strict: bool = False) -> None:
     build.mkdir(exist_ok=True)
     site.parent.mkdir(parents=True, exist_ok=True)
     with _alone(build / f".{site.name}.lock"):
-        _restore(site, build / f".old-{site.name}")
+        scratch.restore(site, build / f".old-{site.name}")
         _check_place(site)
         staged = _stage(executed, build / f"staged-{site.name}")
         html = _render(staged, build / f"{site.name}.log", strict)
-        _replace(site, html, build / f".old-{site.name}")
+        scratch.replace(site, html, build / f".old-{site.name}")
 
 
 @contextmanager
@@ -89,38 +87,11 @@ def _render(staged: Path, log: Path, strict: bool) -> Path:
     return html
 
 
-def _restore(site: Path, aside: Path) -> None:
-    """Put the old site back where it was, if a build was killed before the new one stood there."""
-    if aside.exists() and not site.exists():
-        aside.rename(site)
-
-
 def _check_place(site: Path) -> None:
     """Refuse to take the place of anything but a site."""
     empty = not site.exists() or (site.is_dir() and not any(site.iterdir()))
     if not empty and not any((site / name).is_file() for name in ("index.html", "searchindex.js")):
         raise SiteError(f"{site} is there, and is no site: name another folder, or remove it.")
-
-
-def _replace(site: Path, html: Path, aside: Path) -> None:
-    """Put the new site in the place of the old one, at once where the system can."""
-    shutil.rmtree(aside, ignore_errors=True)
-    if not site.exists():
-        html.rename(site)
-    elif not _exchange(html, site):
-        site.rename(aside)
-        html.rename(site)
-        shutil.rmtree(aside, ignore_errors=True)
-
-
-def _exchange(one: Path, other: Path) -> bool:
-    """Let two folders change names in one step; where the system cannot, do nothing."""
-    library, (first, second) = ctypes.CDLL(None), map(os.fsencode, (one, other))
-    if hasattr(library, "renameat2"):  # Linux: both from the current folder, RENAME_EXCHANGE
-        return library.renameat2(-100, first, -100, second, 2) == 0
-    if hasattr(library, "renamex_np"):  # macOS: RENAME_SWAP
-        return library.renamex_np(first, second, 2) == 0
-    return False
 
 
 def _without_errors(path: Path) -> Path:

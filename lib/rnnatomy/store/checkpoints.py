@@ -17,8 +17,10 @@ def save(path: Path, state: Any, identity: Any, history: list[dict[str, Any]]) -
     arrays = {f"{number:04d}": leaf for number, leaf in enumerate(leaves)}
     for epoch, record in enumerate(history):
         arrays |= {f"history.{epoch:04d}.{name}": value for name, value in record.items()}
+    names = list(history[0]) if history else []
+    metadata = {"identity": json.dumps(identity), "names": json.dumps(names)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    disk.write(path, safetensors.save(disk.contiguous(arrays), {"identity": json.dumps(identity)}))
+    disk.write(path, safetensors.save(disk.contiguous(arrays), metadata))
 
 
 def load(path: Path, like: Any, identity: Any) -> tuple[Any, list[dict[str, Any]]]:
@@ -30,7 +32,7 @@ def load(path: Path, like: Any, identity: Any) -> tuple[Any, list[dict[str, Any]
         identity: what the run is; must equal what the checkpoint was written with.
 
     Returns:
-        The state, and the history of the epochs that ended.
+        The state, and the history of the epochs that ended, its names in the order of writing.
 
     Raises:
         StoreError: if the file is damaged, or belongs to another run.
@@ -51,5 +53,10 @@ def load(path: Path, like: Any, identity: Any) -> tuple[Any, list[dict[str, Any]
         if name.startswith("history."):
             _, epoch, metric = name.split(".", 2)
             history.setdefault(int(epoch), {})[metric] = arrays[name]
+    names = json.loads(metadata.get("names", "[]"))  # the file keeps them in an order of its own
+    told = [
+        {name: history[epoch][name] for name in names or history[epoch]}
+        for epoch in sorted(history)
+    ]
     state = jax.tree.unflatten(tree, [jax.numpy.asarray(leaf) for leaf in found])
-    return state, [history[epoch] for epoch in sorted(history)]
+    return state, told

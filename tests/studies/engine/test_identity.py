@@ -118,7 +118,8 @@ def code_of(tmp_path, monkeypatch):
     def ask(function, **changes):
         for name in [name for name in sys.modules if name.partition(".")[0] == "brandnew"]:
             monkeypatch.delitem(sys.modules, name)
-        identity._source.cache_clear()
+        for kept in (identity._source, identity._spec, identity.code):
+            kept.cache_clear()
         for name, source in SOURCES.items():
             text = textwrap.dedent(source)
             for old, new in changes.get(name.split("/")[1].removesuffix(".py"), {}).items():

@@ -1,6 +1,3 @@
-import os
-import subprocess
-
 import engine_jobs
 import numpy as np
 import pytest
@@ -108,7 +105,6 @@ def test_every_label_has_a_folder_of_its_own(label):
     job = WALK._replace(label=label)
     kept = jobs.keep(job, known(job), MADE, 1.0, {})
     assert kept.folder.parent == jobs.jobs_folder() and not kept.folder.name.startswith(".")
-    jobs.sweep()
     assert jobs.look_up(job, known(job)) is not None
 
 
@@ -124,17 +120,21 @@ def test_a_claim_is_for_one_and_ends(tmp_path):
         assert ours
 
 
-def test_what_a_process_left_is_swept_when_it_is_gone(root):
-    gone = subprocess.Popen(["true"])
-    gone.wait()
+def test_what_a_killed_process_left_is_swept(root, child):
+    code = """
+import os, signal, sys
+from pathlib import Path
+from rnnatomy.store import scratch
+with scratch.folder(Path(sys.argv[1])) as aside:
+    (aside / "arrays.safetensors").touch()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
     folder = jobs.jobs_folder()
-    left, ours = folder / f".walk-1.{gone.pid}", folder / f".walk-2.{os.getpid()}"
-    for path in (left, ours):
-        path.mkdir(parents=True)
-        (path / "arrays.safetensors").touch()
+    folder.mkdir(parents=True)
+    child(code, folder).communicate()
+    assert len(list(folder.iterdir())) == 2  # and its lock
     kept = jobs.keep(WALK, known(WALK), MADE, 1.0, {})
-    jobs.sweep()
-    assert not left.exists() and ours.exists() and kept.folder.exists()
+    assert list(folder.iterdir()) == [kept.folder]
 
 
 def test_there_is_no_checkpoint_where_no_job_runs():

@@ -66,8 +66,9 @@ def test_a_failed_job_stops_no_other_and_says_how_to_run_it_alone(calls, monkeyp
         r"^job 'f-1' of study 'some' failed: ValueError: one is too many; its settings are seed 1; "
         r"the others are done and kept; run it alone with ENGINE_JOB='f-1' and the same command\.$"
     )
-    with pytest.raises(engine.EngineError, match=sentence):
+    with pytest.raises(engine.EngineError, match=sentence) as raised:
         engine.run("some", given)
+    assert raised.value.failed == {"f-1": "ValueError: one is too many"}
     kept = engine.run("some", [given[0], given[2]])
     assert all(one.reused for one in kept)
     monkeypatch.setenv("ENGINE_JOB", "f-1")

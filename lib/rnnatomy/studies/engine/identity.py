@@ -7,14 +7,13 @@ reach changes nothing.
 
 import ast
 import hashlib
-import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
+from importlib.machinery import ModuleSpec
 from importlib.metadata import version
-from importlib.util import resolve_name
+from importlib.util import find_spec, resolve_name
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -126,10 +125,12 @@ def _parts(value: Any) -> Iterator[bytes]:
 
 @cache
 def _source(module: str) -> Source:
-    """Read the statements of a module that has been imported."""
-    loaded = sys.modules[module]
-    text = sources().get(str(loaded.__file__))
-    tree = ast.parse(inspect.getsource(loaded) if text is None else text)
+    """Read the statements of a module, which need not have been imported."""
+    spec = _spec(module)
+    if spec is None or spec.origin is None:
+        return Source({}, {}, {}, [])
+    text = sources().get(spec.origin)
+    tree = ast.parse(Path(spec.origin).read_text() if text is None else text)
     found = Source({}, {}, {}, [])
     for statement in tree.body:
         names = list(_defined(statement))
@@ -137,19 +138,28 @@ def _source(module: str) -> Source:
             found.definitions.setdefault(name, []).append(statement)
         if not names and not isinstance(statement, ast.Import | ast.ImportFrom):
             found.rest.append(statement)
+    package = module if spec.submodule_search_locations else module.rpartition(".")[0]
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found.modules.update({a.asname or a.name: a.name for a in node.names})
         elif isinstance(node, ast.ImportFrom):
-            package = loaded.__package__ or ""
             base = resolve_name("." * node.level + (node.module or ""), package)
             for alias in node.names:
-                whole = f"{base}.{alias.name}"
-                if isinstance(sys.modules.get(whole), ModuleType):
-                    found.modules[alias.asname or alias.name] = whole
+                whole, own = f"{base}.{alias.name}", alias.asname or alias.name
+                if _spec(whole) is None:
+                    found.names[own] = base, alias.name
                 else:
-                    found.names[alias.asname or alias.name] = base, alias.name
+                    found.modules[own] = whole
     return found
+
+
+@cache
+def _spec(module: str) -> ModuleSpec | None:
+    """Find a module, whether it was imported or not; None: there is none of that name."""
+    try:
+        return find_spec(module)
+    except (ImportError, AttributeError, ValueError):
+        return None
 
 
 def _defined(statement: ast.stmt) -> Iterator[str]:
@@ -163,8 +173,6 @@ def _defined(statement: ast.stmt) -> Iterator[str]:
 def _statements(place: Place) -> tuple[list[ast.stmt], Source]:
     """Return the statements that a place stands for: a definition with all that runs beside it."""
     module, name = place
-    if module not in sys.modules:
-        return [], Source({}, {}, {}, [])
     source = _source(module)
     if name in source.names or name in source.modules:  # handed on from elsewhere
         return [ast.Expr(ast.Name(name, ast.Load()))], source

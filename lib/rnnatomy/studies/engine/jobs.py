@@ -2,7 +2,6 @@
 
 import fcntl
 import hashlib
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -11,14 +10,22 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rnnatomy.store import checkout, disk
+from rnnatomy.store import checkout, disk, scratch
 from rnnatomy.studies.engine import identity
 
 MANIFEST, ARRAYS = "job.json", "arrays.safetensors"
 
 
 class EngineError(Exception):
-    """A job failed, or there is nobody to do it; the message says which, and what to do."""
+    """A job failed, or there is nobody to do it; the message says which, and what to do.
+
+    Attributes:
+        failed: why, of each job that failed, by label.
+    """
+
+    def __init__(self, message: str, failed: dict[str, str] | None = None):
+        super().__init__(message)
+        self.failed = failed or {}
 
 
 class Made(NamedTuple):
@@ -124,8 +131,6 @@ def keep(
 ) -> Kept:
     """Keep what a job has made: its folder appears whole, or not at all."""
     folder = find(job, known_by)
-    aside = folder.with_name(f".{folder.name}.{os.getpid()}")
-    shutil.rmtree(aside, ignore_errors=True)
     facts = {
         "label": job.label,
         "identity": known_by,
@@ -133,12 +138,11 @@ def keep(
         "seconds": round(seconds, 3),
         "origin": where,
     }
-    try:
-        disk.save_folder(aside / MANIFEST, {ARRAYS: made.arrays}, facts)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with scratch.folder(folder.parent) as aside:
+        disk.save_folder(aside / "new" / MANIFEST, {ARRAYS: made.arrays}, facts)
         if look_up(job, known_by) is None:
-            aside.rename(folder)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+            (aside / "new").rename(folder)
     kept = look_up(job, known_by, reused=False)
     if kept is None:
         raise EngineError(f"{folder} was written, and cannot be read: look at the disk.")
@@ -199,14 +203,6 @@ def checkpointed(name: str) -> Iterator[None]:
         _CHECKPOINT.reset(token)
 
 
-def sweep() -> None:
-    """Remove what a kill has left half-written, if the process that wrote it is gone."""
-    for path in jobs_folder().glob(".*.*"):
-        owner = path.suffix[1:]
-        if owner.isdigit() and not _is_alive(int(owner)):
-            shutil.rmtree(path, ignore_errors=True)
-
-
 _FIELDS = {"label", "identity", "facts", "seconds", "origin"}
 
 
@@ -214,13 +210,3 @@ def _lock(folder: Path) -> Path:
     # on the disk of this machine: not every shared file system knows locks
     place = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
     return folder.parent / ".locks" / place
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

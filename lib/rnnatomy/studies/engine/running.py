@@ -55,7 +55,6 @@ def run(
     """
     _check_labels(name, given)
     identity.sources()
-    jobs.sweep()
     platform = workers.platform()
     known = [jobs.identify(job, platform) for job in given]
     _run_alone(given, known, report)
@@ -65,7 +64,8 @@ def run(
             _Shift(study, hired, 1 if platform == "cpu" else TOGETHER).work()
     study.tell(last=True)
     if study.failed:
-        raise jobs.EngineError(_failure(name, given, study.failed))
+        failed = {given[number].label: sentence for number, sentence in study.failed.items()}
+        raise jobs.EngineError(_failure(name, given, study.failed), failed)
     return [kept for kept in study.found if kept is not None]
 
 

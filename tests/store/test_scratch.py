@@ -6,12 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from rnnatomy.report import scratch
+from rnnatomy.store import scratch
 
 WORK = """
 import sys, time
 from pathlib import Path
-from rnnatomy.report import scratch
+from rnnatomy.store import scratch
 
 with scratch.folder(Path(sys.argv[1])) as folder:
     (folder / "half").write_text("written")
