@@ -4,8 +4,6 @@ Each pair is timed in turn, A B A B, and the medians and their ratio are printed
 different runs, or of different machines, do not compare.
 """
 
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -59,7 +57,7 @@ def epoch_against_steps() -> None:
     optimiser = training.one_cycle(recipe, steps)
     graph, parameters = nnx.split(create(keys[0]))
     memory = optimiser.init(parameters)
-    whole = training.compiled_epoch(graph, training.cross_entropy, optimiser, recipe, len(train[0]))
+    whole = training.compiled_epoch(graph, training.cross_entropy, recipe, len(train[0]))
     stacked = jax.tree.map(lambda leaf: leaf[None], (parameters, memory))
 
     moment = training.Moment(keys[0], jnp.zeros(()))
@@ -86,43 +84,6 @@ def epoch_against_steps() -> None:
     )
 
 
-def side_by_side_against_alone() -> None:
-    """Networks side by side on the cores, against one network alone with all cores.
-
-    How JAX uses the cores is settled when it starts, so each side is a process of its own; it
-    times itself after one call that is not counted.
-    """
-
-    def child(mode: str) -> float:
-        command = [sys.executable, __file__, mode]
-        return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-
-    times = np.array([[child("side-by-side"), child("alone")] for _ in range(ROUNDS)])
-    print("An epoch of 2,560 images of 28 x 28 for each network, batches of 128, 128 units")
-    report(("two networks per core, side by side", "one network alone, all cores"), times)
-
-
-def epoch_per_network(mode: str) -> float:
-    """Return the seconds that one network takes for an epoch, in one of two ways."""
-    if mode == "side-by-side":
-        training.use_each_core()
-    networks = 2 * len(jax.devices()) if mode == "side-by-side" else 1
-    rng = np.random.default_rng(0)
-    images = rng.random((2560, 28, 28), np.float32)
-    train = (jnp.asarray(images), jnp.asarray(rng.integers(0, 10, 2560)))
-    recipe = training.Recipe(epochs=1)
-    fake = datasets.digits()._replace(train=datasets.Split(images, np.arange(2560) % 10))
-    create = classifiers.classifier(fake)
-    optimiser = training.one_cycle(recipe, 20)
-    graph = nnx.split(create(jax.random.key(0)))[0]
-    epoch = training.compiled_epoch(graph, training.cross_entropy, optimiser, recipe, 2560)
-    keys = jax.vmap(jax.random.key)(jnp.arange(networks))
-    parameters = jax.vmap(lambda key: nnx.state(create(key)))(keys)
-    state = parameters, jax.vmap(optimiser.init)(parameters)
-    times = [seconds(lambda: epoch(state, keys, 0, train)) for _ in range(4)]
-    return float(np.median(times[1:])) / networks
-
-
 def every_cutoff_against_loops() -> None:
     """All 1,024 cutoffs of a readout, against rebuilding W, and against running the network."""
     run = runs.load_run("mnist-0")
@@ -145,10 +106,6 @@ def every_cutoff_against_loops() -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:]:
-        print(epoch_per_network(sys.argv[1]))
-        sys.exit()
     print(f"{jax.devices()[0].platform}, {len(jax.devices())} device(s)")
     epoch_against_steps()
-    side_by_side_against_alone()
     every_cutoff_against_loops()

@@ -139,6 +139,28 @@ def test_trajectory_is_that_of_a_closed_loop_in_plain_numpy(inputs, tied, residu
             np.testing.assert_allclose(found.outputs[number, time], fed, atol=1e-5)
 
 
+CLOSED = [name for name, entry in cells.CELLS.items() if entry.closed is not None]
+
+
+@pytest.mark.parametrize("cell", CLOSED)
+@pytest.mark.parametrize("frames", [1, 5])
+def test_a_closed_loop_as_one_recurrence_is_that_of_a_decoder_fed_its_outputs(inputs, cell, frames):
+    model = seq2seq(cell=cell, tied=False)
+    with_biases(model)
+    graph, state = nnx.split(model)
+
+    def total(state):
+        path = nnx.merge(graph, state).trajectory(inputs, frames)
+        return jnp.square(path.outputs).sum() + path.decoder.sum(), path
+
+    found = jax.jit(jax.value_and_grad(total, has_aux=True))(state)
+    model.entry = model.entry._replace(closed=None)
+    graph = nnx.split(model)[0]
+    expected = jax.jit(jax.value_and_grad(total, has_aux=True))(state)
+    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5 * np.abs(other).max())
+
+
 @pytest.mark.parametrize("cell", cells.CELLS)
 @pytest.mark.parametrize("tied", [True, False])
 def test_there_is_a_state_for_every_frame(inputs, cell, tied):

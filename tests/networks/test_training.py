@@ -2,6 +2,7 @@ import os
 import random
 import signal
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import jax
@@ -221,7 +222,7 @@ BAD = {
 
 @pytest.mark.parametrize(("train", "message"), BAD.values(), ids=BAD)
 def test_data_that_cannot_be_learnt_from_are_refused(as_users, monkeypatch, train, message):
-    monkeypatch.setattr(training, "side_by_side", None)  # before anything is compiled
+    monkeypatch.setattr(training, "compiled_epoch", None)  # before anything is compiled
     create = lambda key: models.Classifier(4, 5, 10, rngs=nnx.Rngs(key))  # noqa: E731
     with pytest.raises(ValueError, match=message):
         training.fit(create, training.cross_entropy, train, QUICK, KEYS[0])
@@ -412,64 +413,131 @@ def test_networks_side_by_side_need_share_nothing():
     np.testing.assert_array_equal(found, [jax.random.bits(key) for key in KEYS])
 
 
-SIDE_BY_SIDE = """
+SPLIT = """
 import os, sys
 
-devices, *counts = map(int, sys.argv[2:])
-os.cpu_count = lambda: devices
-from rnnatomy.networks import access, training
+from rnnatomy.networks import training
 
-training.use_each_core()
+training.split_batches()
 
 import jax
 from safetensors.numpy import save_file
+from rnnatomy.networks import access
 from rnnatomy.data import datasets
 import test_training
 
-assert len(jax.devices()) == devices
+assert len(jax.devices()) == 2
 assert os.environ["XLA_FLAGS"].split() == ["--xla_dump_to=", "--xla_cpu_multi_thread_eigen=false"]
-for count in counts:
-    networks, shared = test_training.network(count=count)
-    found = training.side_by_side(test_training.noisy)(networks, *shared)
-    test_training.assert_each_is_alone(found, networks, shared)
-    used, = {len(leaf.sharding.device_set) for leaf in jax.tree.leaves(found)}
-    print(count, used)
-if sys.argv[1]:
-    fitted = test_training.fit_lstms(datasets.digits())
-    save_file(access.flatten(fitted.parameters) | {"loss": fitted.history["loss"]}, sys.argv[1])
+fitted = test_training.fit_lstms(datasets.digits())
+arrays = access.flatten(fitted.parameters)
+assert all(len(leaf.devices()) == 1 for leaf in jax.tree.leaves(fitted.parameters))
+arrays |= {"loss": fitted.history["loss"]}
+if len(sys.argv) > 2:
+    drawn = test_training.noted(lambda moment: jax.random.uniform(moment.key))
+    odd = test_training.fit_line(test_training.QUICK._replace(batch=7))
+    arrays |= {"drawn": drawn, "odd": test_training.weights(odd)}
+    test_training.assert_goes_on_to_the_same_bits(test_training.Path(sys.argv[2]), 2)
+save_file(arrays, sys.argv[1])
 """
 
 
 @pytest.fixture(scope="module")
-def shared_out(child, tmp_path_factory):
-    """How many of two and of three devices took part in what, and what two devices fitted."""
-    fits = tmp_path_factory.mktemp("devices") / "fits"
+def split(child, tmp_path_factory):
+    """What two processes fitted, each of which split batches over two devices."""
+    folder = tmp_path_factory.mktemp("devices")
     settings = {"PYTHONPATH": Path(__file__).parent, "XLA_FLAGS": "--xla_dump_to="}
-    two = child(SIDE_BY_SIDE, fits, 2, 3, 4, **settings)
-    three = child(SIDE_BY_SIDE, "", 3, 2, 5, 6, **settings)
-    used = []
-    for process in (two, three):
-        out, err = process.communicate(timeout=300)
+    names = "more", "again"
+    more = child(SPLIT, folder / "more", folder / "resumed", **settings)
+    processes = [more, child(SPLIT, folder / "again", **settings)]
+    for process in processes:
+        _, err = process.communicate(timeout=300)
         assert process.returncode == 0, err
-        used.append({int(count): int(part) for count, part in map(str.split, out.splitlines())})
-    return used, load_file(fits)
+    return [load_file(folder / name) for name in names]
 
 
-def test_as_many_devices_take_part_as_divide_the_networks(shared_out):
-    assert shared_out[0] == [{3: 1, 4: 2}, {2: 2, 5: 1, 6: 3}]
+def test_two_devices_fit_the_same_bits_each_time(split):
+    for name, array in split[1].items():
+        np.testing.assert_array_equal(array, split[0][name])
 
 
-def test_two_devices_fit_the_same_bits_as_one(shared_out, lstms):
-    for name, array in (arrays(lstms) | {"loss": lstms.history["loss"]}).items():
-        np.testing.assert_array_equal(shared_out[1][name], array)
+def test_two_devices_fit_what_one_fits_to_rounding(split, lstms):
+    np.testing.assert_allclose(split[0]["loss"], lstms.history["loss"], rtol=1e-5)
+    for name, array in arrays(lstms).items():
+        np.testing.assert_allclose(split[0][name], array, atol=1e-4)
 
 
-def test_cores_become_devices_only_before_anything_is_computed(monkeypatch):
+def test_a_batch_that_two_devices_cannot_share_is_left_whole(split):
+    np.testing.assert_array_equal(split[0]["odd"], weights(fit_line(QUICK._replace(batch=7))))
+
+
+def test_each_part_of_a_batch_has_a_key_of_its_own(split):
+    """What is noted is the mean over two draws."""
+    drawn, whole = split[0]["drawn"], noted(lambda moment: jax.random.uniform(moment.key))
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.fold_in(KEYS[0], 0), 2), 0)
+    assert whole[0, 0] == pytest.approx(float(jax.random.uniform(key)))
+    both = [float(jax.random.uniform(jax.random.fold_in(key, part))) for part in range(2)]
+    assert drawn[0, 0] == pytest.approx(np.mean(both)) != pytest.approx(both[0])
+
+
+def test_batches_are_split_only_before_anything_is_computed(monkeypatch):
     monkeypatch.delenv("XLA_FLAGS", raising=False)
     jnp.zeros(1).block_until_ready()
     with pytest.raises(RuntimeError, match="before any JAX operation is executed"):
-        training.use_each_core()
+        training.split_batches()
     assert "XLA_FLAGS" not in os.environ and len(jax.devices()) == 1
+
+
+@pytest.fixture
+def compiled(caplog):
+    """Names of what is compiled in a block, as they come."""
+
+    @contextmanager
+    def listening():
+        names = []
+        caplog.clear()
+        with caplog.at_level("WARNING"), jax.log_compiles():
+            yield names
+        words = [record.getMessage().split() for record in caplog.records]
+        names += [word[1] for word in words if word[0] == "Compiling"]
+
+    return listening
+
+
+def measure_line(model, x, y):
+    return {"error": ((x @ model.w[...] - y) ** 2).mean(), "a": x.sum(), "z": y.sum()}
+
+
+def fit_followed(recipe=QUICK, **options):
+    return fit_line(recipe, measure=measure_line, held=line_data(7), **options)
+
+
+def test_an_epoch_is_compiled_once_for_all_fits_of_equal_shapes(compiled):
+    recipe = QUICK._replace(learning_rate=0.0123)  # of no other test
+    with compiled() as first:
+        fit_followed(recipe)
+    assert first.count("jit(epochs)") == 1
+    with compiled() as second:
+        again = fit_followed(recipe, keys=jax.random.split(jax.random.key(1), 2))
+    assert second == [] and np.isfinite(again.history["error"]).all()
+    with compiled() as other:
+        fit_followed(recipe._replace(learning_rate=0.0124))
+    assert other.count("jit(epochs)") == 1
+
+
+def test_a_resumed_run_is_compiled_once_and_keeps_the_order_of_its_names(tmp_path, compiled):
+    path = tmp_path / "a.safetensors"
+    recipe = QUICK._replace(learning_rate=0.0125)
+    with pytest.raises(Stop):
+        fit_followed(recipe, checkpoint=path, report=stop_after(2))
+    training.compiled_epoch.cache_clear()  # as in a new process
+    training._compiled_measure.cache_clear()
+    with compiled() as names:
+        resumed = fit_followed(recipe, checkpoint=path)
+    assert names.count("jit(epochs)") == 1
+    assert len([name for name in names if "_each" in name]) == 1
+    whole = fit_followed(recipe)
+    assert list(resumed.history) == list(whole.history)
+    np.testing.assert_array_equal(weights(resumed), weights(whole))
 
 
 class Stop(Exception):
@@ -484,9 +552,7 @@ def stop_after(number):
     return report
 
 
-@pytest.mark.parametrize("number", [1, 3, 4])
-def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path, number):
-    path = tmp_path / "a.safetensors"
+def assert_goes_on_to_the_same_bits(path, number):
     with pytest.raises(Stop):
         fit_line(checkpoint=path, report=stop_after(number))
     told = []
@@ -495,6 +561,11 @@ def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path, number):
     np.testing.assert_array_equal(weights(resumed), weights(whole))
     np.testing.assert_array_equal(resumed.history["loss"], whole.history["loss"])
     assert resumed.history["seconds"].shape == (4,)
+
+
+@pytest.mark.parametrize("number", [1, 3, 4])
+def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path, number):
+    assert_goes_on_to_the_same_bits(tmp_path / "a.safetensors", number)
 
 
 @pytest.mark.parametrize(

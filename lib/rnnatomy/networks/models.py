@@ -197,6 +197,10 @@ class Seq2Seq(Network):
     ) -> tuple[Float[Array, "batch time hidden"], Float[Array, "batch time feature"]]:
         """Run the decoder in closed loop.
 
+        Without ``residual``, an output is linear in the hidden state, so that a decoder fed with
+        its outputs is a recurrence of its own: R h + W (V h + d) = (R + W V) h + W d. A cell that
+        gains by it runs as that.
+
         Args:
             carry: of the cell, as it stands; the hidden state for a GRU.
             frame: the first that is fed.
@@ -206,6 +210,14 @@ class Seq2Seq(Network):
             The hidden state after each frame, and the predicted frames.
         """
         entry, arrays = self.entry, cells.parameters(self.decoder)
+        if entry.closed is not None and not self.residual:
+            first = entry.step(arrays, carry, frame)  # it reads a frame that is no output
+            readout = cells.parameters(self.readout)
+            own = entry.closed(arrays, readout["kernel"], readout["bias"])
+            nothing = jnp.zeros((frames - 1, len(frame), 0), frame.dtype)
+            _, after = cells.sequence(entry)(own, first, nothing, True)
+            hidden = jnp.swapaxes(jnp.concatenate([entry.hidden(first)[None], after]), 0, 1)
+            return hidden, self.readout(hidden)
 
         def step(carried: tuple[Any, Array], _: None) -> tuple[Any, tuple[Array, Array]]:
             carry, fed = carried

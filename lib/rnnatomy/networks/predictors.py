@@ -5,6 +5,7 @@ with the frames that follow.
 """
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
@@ -66,19 +67,16 @@ def fit(
         raise ValueError("there is no seed: give one for each network.")
     if not followed:
         raise ValueError("nothing is followed: give examples by name, such as a validation part.")
-    parts = {name: jax.tree.map(jnp.asarray, part) for name, part in followed.items()}
-
-    def measure(model: nnx.Module) -> dict[str, Array]:
-        found = {}
-        for name, part in parts.items():
-            path = model.trajectory(part.inputs, part.targets.shape[1])  # type: ignore[attr-defined]
-            found[f"{name}_loss"] = jnp.square(path.outputs - part.targets).mean()
-            found.setdefault("states", path.decoder[:, ::SKIP])
-        return found
-
     keys = jax.vmap(jax.random.key)(np.asarray(seeds))
     return training.fit_ensemble(
-        create, training.squared_error, tuple(train), recipe, keys, measure=measure, report=report
+        create,
+        training.squared_error,
+        tuple(train),
+        recipe,
+        keys,
+        measure=_following(tuple(followed)),
+        held=tuple(followed.values()),
+        report=report,
     )
 
 
@@ -110,6 +108,21 @@ def onward(network: models.Seq2Seq, frames: int) -> Callable[[np.ndarray, np.nda
             "with a cell that does not, such as 'gru'."
         )
     return lambda state, frame: np.asarray(_decode(network, state, frame, frames))
+
+
+@lru_cache
+def _following(names: tuple[str, ...]) -> Callable[..., dict[str, Array]]:
+    """Return what measures a predictor on examples of these names; the same for the same names."""
+
+    def measure(model: nnx.Module, *parts: Examples) -> dict[str, Array]:
+        found: dict[str, Array] = {}
+        for name, part in zip(names, parts, strict=True):
+            path = model.trajectory(part.inputs, part.targets.shape[1])  # type: ignore[attr-defined]
+            found[f"{name}_loss"] = jnp.square(path.outputs - part.targets).mean()
+            found.setdefault("states", path.decoder[:, ::SKIP])
+        return found
+
+    return measure
 
 
 @nnx.jit(static_argnames="frames")

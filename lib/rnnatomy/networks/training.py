@@ -1,9 +1,10 @@
-"""Fitting networks: one compiled call per epoch, many seeds as one computation, exact resume."""
+"""Fitting networks: one compiled call per epoch, compiled once for equal fits, exact resume."""
 
 import hashlib
 import os
 import time
 from collections.abc import Callable
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
-from jax.sharding import AxisType, PartitionSpec
+from jax.flatten_util import ravel_pytree
+from jax.sharding import AxisType, NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
 from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 
 from rnnatomy.analysis import checks
@@ -24,12 +26,19 @@ Create = Callable[[PRNGKeyArray], nnx.Module]
 Metrics = dict[str, Any]
 """What was measured after an epoch, by name."""
 
+PARTS = 2
+"""Devices that ``split_batches`` makes, on any machine, so that bits do not depend on its cores."""
+
+COMPILED = 16
+"""Different epochs and measurements that are kept compiled in a process; the oldest goes first."""
+
 
 class Moment(NamedTuple):
     """When in a training a loss is taken.
 
     Attributes:
-        key: random key of this step alone, from the network's key.
+        key: random key of this step alone, from the network's key; after ``split_batches``, of this
+            part of the batch.
         done: steps behind, as a fraction of all (0..1).
     """
 
@@ -38,7 +47,11 @@ class Moment(NamedTuple):
 
 
 Loss = Callable[[nnx.Module, Any, Moment], Float[Array, ""]]
-"""Gives the mean loss of a network on a batch at a moment."""
+"""Gives the mean loss of a network over the samples of a batch, at a moment.
+
+After ``split_batches`` it is asked for each part of a batch, and the mean of its answers counts.
+Give the same function for equal fits, not one made anew: an epoch is compiled for each function.
+"""
 
 
 class Recipe(NamedTuple):
@@ -119,16 +132,21 @@ def fit_ensemble(
     recipe: Recipe,
     keys: Key[Array, " seed"],
     *,
-    measure: Callable[[nnx.Module], dict[str, Float[Array, ""]]] | None = None,
+    measure: Callable[..., Metrics] | None = None,
+    held: tuple[Any, ...] = (),
     report: Callable[[Epoch], None] | None = None,
     checkpoint: Path | None = None,
 ) -> Fitted:
-    """Fit one network per key, all of them as one computation.
+    """Fit one network per key.
 
-    Each epoch is a single compiled call, in which the networks are shared out among JAX's devices
-    (see ``side_by_side``). The order of the samples in an epoch depends on the
-    network's key and the epoch alone, so a run that was interrupted and resumed from its
-    checkpoint ends in the same parameters, bit for bit, as one that was not.
+    Each epoch is a single compiled call, and is compiled once in a process for all fits with equal
+    networks, loss, recipe and number of samples. A CPU trains its networks one after the other,
+    which keeps what one step needs in the cache; any other device trains all of them at once. After
+    ``split_batches``, two devices share each batch.
+
+    The order of the samples in an epoch depends on the network's key and the epoch alone, so a run
+    that was interrupted and resumed from its checkpoint ends in the same parameters, bit for bit,
+    as one that was not.
 
     Args:
         create: makes a fresh model from a key.
@@ -138,7 +156,9 @@ def fit_ensemble(
             model with classes, inputs and the class of each as a whole number.
         recipe: optimiser and schedule.
         keys: one random key per network.
-        measure: metrics of a model on the validation part, after each epoch.
+        measure: metrics after each epoch, of a model and of what is in ``held``.
+        held: arrays that ``measure`` reads, such as a validation part. A ``measure`` that closes
+            over its arrays instead is compiled for each fit.
         report: called when an epoch has ended.
         checkpoint: file to write after each epoch, and to resume from if it is there.
 
@@ -159,24 +179,20 @@ def fit_ensemble(
     model = nnx.eval_shape(lambda: create(keys[0]))
     _check_labels(train, model)
     graph = nnx.split(model)[0]
-    optimiser = one_cycle(recipe, recipe.epochs * (samples // recipe.batch))
-
-    def initial(key: PRNGKeyArray) -> tuple[Any, Any]:
-        parameters = nnx.state(create(key))
-        return parameters, optimiser.init(parameters)
-
-    state = side_by_side(initial)(keys)
+    state = _initial(create, recipe, samples, keys)
     identity = _identity(recipe, keys, train)
     history: list[Metrics] = []
     if checkpoint is not None and checkpoint.exists():
         state, history = checkpoints.load(checkpoint, state, identity)
-    train = jax.tree.map(jnp.asarray, train)
-    epoch_step = compiled_epoch(graph, loss, optimiser, recipe, samples)
-    measured = side_by_side(lambda p: measure(nnx.merge(graph, p)) if measure else {})
+    epoch_step = compiled_epoch(graph, loss, recipe, samples, _parts(recipe.batch))
+    measured = _compiled_measure(graph, measure)
+    # one placement from the start, fresh or resumed, so that one compilation serves all epochs
+    state, keys, train = jax.device_put((state, keys, train), _placement(_parts(recipe.batch)))
+    held = jax.device_put(held, _placement(1))
     for number in range(len(history), recipe.epochs):
         start = time.perf_counter()
         state, losses, finite = epoch_step(state, keys, number, train)
-        record = {"loss": losses, **measured(state[0])}
+        record = {"loss": losses, **measured(_on_one_device(state[0]), *held)}
         record = {name: np.asarray(value) for name, value in record.items()}
         if not np.isfinite(record["loss"]).all():
             raise NotFiniteError(_not_finite(number + 1, np.asarray(finite), checkpoint))
@@ -189,7 +205,7 @@ def fit_ensemble(
             metrics = {name: value for name, value in record.items() if name != "loss"}
             report(Epoch(number + 1, recipe.epochs, record["loss"], metrics, seconds, left))
     stacked = {name: np.stack([h[name] for h in history]) for name in history[0]}
-    return Fitted(graph, state[0], stacked)
+    return Fitted(graph, _on_one_device(state[0]), stacked)
 
 
 def member(fitted: Fitted, seed: int) -> Any:
@@ -269,10 +285,18 @@ def evaluate(
     return {"accuracy": hits.mean(), "cross_entropy": losses.mean()}
 
 
+@lru_cache(COMPILED)
 def compiled_epoch(
-    graph: Any, loss: Loss, optimiser: optax.GradientTransformation, recipe: Recipe, samples: int
+    graph: Any, loss: Loss, recipe: Recipe, samples: int, parts: int = 1
 ) -> Callable[..., Any]:
-    """Compile one epoch of an ensemble into a single call.
+    """Compile one epoch of an ensemble into a single call; once for equal arguments.
+
+    Args:
+        graph: the static part of the model.
+        loss: as of ``fit_ensemble``.
+        recipe: optimiser and schedule.
+        samples: of the training data.
+        parts: devices that share each batch, a divisor of its size.
 
     Returns:
         A function of (state, keys, epoch number, training data): the state is the pair of
@@ -281,6 +305,17 @@ def compiled_epoch(
         the first that had not.
     """
     steps = samples // recipe.batch
+    optimiser = one_cycle(recipe, recipe.epochs * steps)
+
+    def slope_of(parameters: Any, batch: Any, moment: Moment) -> tuple[Array, Any]:
+        if parts > 1:
+            key = jax.random.fold_in(moment.key, jax.lax.axis_index("part"))
+            moment = moment._replace(key=key)
+        found = jax.value_and_grad(lambda p: loss(nnx.merge(graph, p), batch, moment))(parameters)
+        if parts == 1:
+            return found
+        flat, unravel = ravel_pytree(found)
+        return unravel(jax.lax.pmean(flat, "part"))
 
     def epoch(
         network: tuple[Any, PRNGKeyArray], number: Array, train: Any
@@ -295,28 +330,32 @@ def compiled_epoch(
             done = (number * steps + place) / (recipe.epochs * steps)
             moment = Moment(jax.random.fold_in(draws, place), jnp.asarray(done, jnp.float32))
             batch = jax.tree.map(lambda leaf: leaf[rows], train)
-            value, slope = jax.value_and_grad(lambda p: loss(nnx.merge(graph, p), batch, moment))(
-                parameters
-            )
+            value, slope = slope_of(parameters, batch, moment)
             updates, memory = optimiser.update(slope, memory, parameters)
             return (optax.apply_updates(parameters, updates), memory), value
 
-        rows = order[: steps * recipe.batch].reshape(steps, recipe.batch)
+        rows = order[: steps * recipe.batch].reshape(steps, parts, -1)
+        rows = rows[:, jax.lax.axis_index("part") if parts > 1 else 0]
         state, losses = jax.lax.scan(step, state, (jnp.arange(steps), rows))
         return state, losses.mean(), jnp.isfinite(losses).cumprod().sum()
 
-    epochs = side_by_side(epoch)
-    return lambda state, keys, number, train: epochs((state, keys), number, train)
+    def epochs(state: Any, keys: Any, number: Any, train: Any) -> Any:
+        return _each(epoch, (state, keys), number, train)
+
+    if parts > 1:
+        # what the devices hold is the same after each mean: nothing for the check of what varies
+        whole = PartitionSpec()
+        epochs = jax.shard_map(
+            epochs, mesh=_mesh(parts), in_specs=whole, out_specs=whole, check_vma=False
+        )
+    return jax.jit(epochs)
 
 
 def side_by_side(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a function of one network into one of many, shared out among JAX's devices.
+    """Compile a function of one network into one of many.
 
-    As many devices take part as divide the number of networks. A CPU device takes its networks
-    one after the other, which keeps what one step needs in the cache; any other device takes all
-    of its networks at once.
-
-    On the cores of a CPU, networks are trained side by side after ``use_each_core``.
+    A CPU takes the networks one after the other, which keeps what one needs in the cache; any other
+    device takes all of them at once.
 
     Args:
         function: of the arrays of one network, as a tree, and of any shared arrays.
@@ -325,40 +364,77 @@ def side_by_side(function: Callable[..., Any]) -> Callable[..., Any]:
         The function of the arrays of all networks, with a leading seed axis, and of the shared
         arrays; so is what it returns.
     """
-
-    def map_networks(networks: Any, *shared: Any) -> Any:
-        if jax.default_backend() == "cpu":
-            return jax.lax.map(lambda network: function(network, *shared), networks)
-        return jax.vmap(lambda network: function(network, *shared))(networks)
-
-    def distribute(networks: Any, *shared: Any) -> Any:
-        count = len(jax.tree.leaves(networks)[0])
-        devices = jax.devices()
-        used = max(n for n in range(1, len(devices) + 1) if count % n == 0)
-        mesh = jax.make_mesh((used,), ("seed",), (AxisType.Auto,), devices=devices[:used])
-        split, whole = PartitionSpec("seed"), PartitionSpec()
-        specs = (split, *[whole] * len(shared))
-        # Networks do not talk to each other, so there is nothing for the check of what varies
-        # over devices to find; it would only refuse the zero state that a cell starts from.
-        return jax.shard_map(
-            map_networks, mesh=mesh, in_specs=specs, out_specs=split, check_vma=False
-        )(networks, *shared)
-
-    return jax.jit(distribute)
+    return jax.jit(partial(_each, function))
 
 
-def use_each_core() -> None:
-    """Make each core of the CPU a device of its own; call it before anything is computed.
+def split_batches() -> None:
+    """Let two devices of the CPU share each batch; call it before anything is computed.
 
-    XLA's threads within a device are turned off: they would compete for the same cores, and they
-    have been seen to wait for each other forever.
+    One network alone is so trained on two cores. A batch that the two cannot share evenly is left
+    whole, as are all of them on another device than a CPU. XLA's threads within a device are turned
+    off: they would compete for the same cores, and they have been seen to wait for each other
+    forever.
+
+    Losses agree with those of whole batches to rounding, but where a loss draws at random: each
+    part has a key of its own. What is no mean over samples, as the free bits of an autoencoder, is
+    taken for each part.
 
     Raises:
         RuntimeError: if JAX has computed something already.
     """
-    jax.config.update("jax_num_cpu_devices", os.cpu_count())
+    jax.config.update("jax_num_cpu_devices", PARTS)
     flags = os.environ.get("XLA_FLAGS", "")
     os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false"
+
+
+def _each(function: Callable[..., Any], networks: Any, *shared: Any) -> Any:
+    """Apply a function of one network to many: in turn on a CPU, else at once."""
+    one = lambda network: function(network, *shared)  # noqa: E731
+    return jax.lax.map(one, networks) if _on_cpu() else jax.vmap(one)(networks)
+
+
+def _on_cpu() -> bool:
+    return jax.default_backend() == "cpu"
+
+
+def _initial(create: Create, recipe: Recipe, samples: int, keys: Key[Array, " seed"]) -> Any:
+    """Return the parameters of fresh networks and the memory of their optimiser, in one tree.
+
+    Nothing is compiled for it as a whole, for ``create`` may be another function each time.
+    """
+    optimiser = one_cycle(recipe, recipe.epochs * (samples // recipe.batch))
+    made = [nnx.state(create(key)) for key in keys]
+    states = [(parameters, optimiser.init(parameters)) for parameters in made]
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
+
+
+@lru_cache(COMPILED)
+def _compiled_measure(graph: Any, measure: Callable[..., Metrics] | None) -> Callable[..., Any]:
+    """Compile a measurement of a model into one of the parameters of many; once for equal ones."""
+    if measure is None:
+        return lambda *_: {}
+    return side_by_side(lambda p, *held: measure(nnx.merge(graph, p), *held))
+
+
+def _parts(batch: int) -> int:
+    """Return how many devices share each batch."""
+    count = len(jax.devices())
+    return count if _on_cpu() and batch % count == 0 else 1
+
+
+def _mesh(parts: int) -> jax.sharding.Mesh:
+    return jax.make_mesh((parts,), ("part",), (AxisType.Auto,), devices=jax.devices()[:parts])
+
+
+def _placement(parts: int) -> Sharding:
+    """Return where arrays lie: whole on each of the devices."""
+    one = SingleDeviceSharding(jax.devices()[0])
+    return NamedSharding(_mesh(parts), PartitionSpec()) if parts > 1 else one
+
+
+def _on_one_device(tree: Any) -> Any:
+    """Return arrays that lie whole on some devices as they lie on the first of them."""
+    return jax.tree.map(lambda leaf: leaf.addressable_shards[0].data, tree)
 
 
 def _check_data(train: Any) -> int:

@@ -1,5 +1,6 @@
 """Variational autoencoders of sequences: their bounds in nats, and which latent units they use."""
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
@@ -154,10 +155,12 @@ def elbo(
     return Terms(log_likelihood(model, outputs, inputs), kl(posterior))
 
 
+@lru_cache
 def loss(objective: Objective) -> training.Loss:
     """Return the loss of an objective: the negative ELBO, with the weight of its KL and free bits.
 
-    A Bernoulli model sees its images binarised anew at each step.
+    A Bernoulli model sees its images binarised anew at each step. Equal objectives have the same
+    function, so that equal fits are compiled once.
     """
 
     def negative(model: Any, batch: Array, moment: training.Moment) -> Float[Array, ""]:
@@ -213,7 +216,8 @@ def fit(
         jnp.asarray(train),
         recipe,
         keys,
-        measure=lambda model: _measure(model, held, draw),
+        measure=_measure,
+        held=(held, draw),
         **options,
     )
 
