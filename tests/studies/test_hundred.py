@@ -9,7 +9,7 @@ from studies import tiny
 from rnnatomy.analysis import collapse, controls, cutoffs, svd
 from rnnatomy.data import datasets
 from rnnatomy.networks import runs
-from rnnatomy.store import checkout, checkpoints, results
+from rnnatomy.store import checkout, checkpoints, disk, results
 from rnnatomy.studies import __main__, classifiers, hundred
 
 
@@ -217,6 +217,10 @@ def test_a_study_that_is_there_is_published_without_training(
     tiny.patch_study(monkeypatch, small, many.root)
     saved = []
     monkeypatch.setattr(results, "save_study", lambda folder, study: saved.append(study))
+    with pytest.raises(disk.StoreError, match="published with networks 4, not 2: it stays"):
+        hundred.publish(2)
+    assert saved == []
+    monkeypatch.setenv("REPLACE", "1")
     hundred.publish(2)
     assert seeds_trained == []
     (again,) = saved

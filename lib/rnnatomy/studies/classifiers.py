@@ -133,7 +133,8 @@ def fit_classifiers(
         (data.train.images, data.train.labels),
         recipe,
         keys,
-        measure=lambda model: training.evaluate(model, *validation),
+        measure=training.evaluate,
+        held=validation,
         **options,
     )
     fitted.history.pop("seconds")

@@ -136,6 +136,7 @@ def prepare() -> None:
     flags = os.environ.get("XLA_FLAGS", "")
     if ONE_THREAD not in flags:
         os.environ["XLA_FLAGS"] = f"{flags} {ONE_THREAD}".strip()
+    os.environ["NPROC"] = "1"  # the size of XLA's pool of threads
     if not getattr(jax.config, "jax_compilation_cache_dir", None):
         compiled = jobs.jobs_folder().with_name("compiled")
         jax.config.update("jax_compilation_cache_dir", str(compiled))
