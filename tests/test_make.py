@@ -184,6 +184,27 @@ def test_names_and_words_reach_neither_make_nor_the_shell(made, text):
     assert not (made / "hostile").exists()
 
 
+@pytest.mark.parametrize("text", HOSTILE)
+def test_grids_and_studies_reach_neither_make_nor_the_shell(made, text):
+    for name, words in {
+        "NAME": ["-m", "rnnatomy.sweeps", "--", text, ""],
+        "GRID": ["-m", "rnnatomy.sweeps", "--", "", text],
+    }.items():
+        done = make(made, "sweep", f"{name}={text}", told="yes")
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout) == words
+    studies = "-m", "rnnatomy.studies"
+    for given, expected in {
+        f"STUDY={text}": [[*studies, "--", word] for word in text.split()],
+        f"NETWORKS={text}": [[*studies, f"--networks={text}", "--", "gates"]],
+        f"ENGINE={text}": [[*studies, "--", "gates"]],
+    }.items():
+        study = [] if given.startswith("STUDY") else ["STUDY=gates"]
+        done = make(made, "results", given, *study, told="yes")
+        assert list(map(json.loads, done.stdout.splitlines())) == expected, done.stderr
+    assert not (made / "hostile").exists()
+
+
 def test_words_of_a_chapter_reach_it(made):
     done = make(made, "chapter", "NAME=intro", "ARGS=-p 'a b' 3", really="yes")
     assert "error: chapter 'intro' has no parameter 'a b'" in done.stderr

@@ -37,8 +37,18 @@ def squares(model, batch, moment):
     return ((x @ model.w[...] - y) ** 2).mean()
 
 
-def fit_line(recipe=QUICK, keys=KEYS, **options):
-    return training.fit_ensemble(Line, squares, line_data(), recipe, keys, **options)
+def fit_line(recipe=QUICK, keys=KEYS, loss=squares, **options):
+    return training.fit_ensemble(Line, loss, line_data(), recipe, keys, **options)
+
+
+def raised(recipe):
+    """A loss that closes over settings; here, over any named tuple."""
+
+    def loss(model, batch, moment):
+        x, y = batch
+        return (jnp.abs(x @ model.w[...] - y) ** recipe.clip).mean()
+
+    return loss
 
 
 def weights(fitted):
@@ -575,15 +585,19 @@ def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path, number):
         {"recipe": QUICK._replace(epochs=5)},
         {"keys": KEYS[::-1]},
         {"keys": KEYS[:1]},
+        {"loss": squares},
+        {"loss": raised(QUICK._replace(clip=3.0))},
     ],
-    ids=["learning rate", "epochs", "seeds", "fewer seeds"],
+    ids=["learning rate", "epochs", "seeds", "fewer seeds", "loss", "settings of the loss"],
 )
-def test_a_checkpoint_of_another_recipe_or_seed_is_refused(tmp_path, other):
+def test_a_checkpoint_of_another_run_is_refused(tmp_path, other):
     path = tmp_path / "a.safetensors"
-    fit_line(checkpoint=path)
+    given = {"loss": raised(QUICK._replace(clip=2.0))}
+    fit_line(**given, checkpoint=path)
+    fit_line(loss=raised(QUICK._replace(clip=2.0)), checkpoint=path)  # the same, made again
     content = path.read_bytes()
     with pytest.raises(disk.StoreError, match=r"a\.safetensors belongs to another run: remove it"):
-        fit_line(**other, checkpoint=path)
+        fit_line(**(given | other), checkpoint=path)
     assert path.read_bytes() == content
 
 

@@ -180,7 +180,7 @@ def fit_ensemble(
     _check_labels(train, model)
     graph = nnx.split(model)[0]
     state = _initial(create, recipe, samples, keys)
-    identity = _identity(recipe, keys, train)
+    identity = _identity(model, loss, recipe, keys, train)
     history: list[Metrics] = []
     if checkpoint is not None and checkpoint.exists():
         state, history = checkpoints.load(checkpoint, state, identity)
@@ -482,12 +482,27 @@ def _check_recipe(recipe: Recipe, samples: int) -> None:
         raise ValueError(f"{recipe}: learning_rate and clip are above 0, weight_decay at least 0.")
 
 
-def _identity(recipe: Recipe, keys: Key[Array, " seed"], train: Any) -> dict[str, Any]:
-    seeds = np.asarray(jax.random.key_data(keys)).tolist()
+def _identity(
+    model: Any, loss: Loss, recipe: Recipe, keys: Key[Array, " seed"], train: Any
+) -> dict[str, Any]:
+    """Return what a checkpoint belongs to."""
     digest = hashlib.sha256()
     for leaf in jax.tree.leaves(train):
         digest.update(np.ascontiguousarray(leaf).tobytes())
-    return {"recipe": recipe._asdict(), "keys": seeds, "data": digest.hexdigest()}
+    return {
+        "model": getattr(model, "config", type(model).__name__),
+        "loss": _describe(loss),
+        "recipe": recipe._asdict(),
+        "keys": np.asarray(jax.random.key_data(keys)).tolist(),
+        "data": digest.hexdigest(),
+    }
+
+
+def _describe(loss: Loss) -> list[str]:
+    """Name a loss, with the settings that it closes over, such as an objective."""
+    names = [getattr(loss, name, "") for name in ("__module__", "__qualname__")]
+    cells = [cell.cell_contents for cell in getattr(loss, "__closure__", None) or ()]
+    return names + [repr(value) for value in cells if hasattr(value, "_asdict")]
 
 
 def _not_finite(epoch: int, finite: np.ndarray, checkpoint: Path | None) -> str:
