@@ -275,7 +275,7 @@ def publish_run(
 ) -> runs.Run:
     """Publish a network whole, as a run in ``results/``, and return it."""
     run = unpack(engine.load(kept), kept.label)
-    facts = _facts(data, recipe, hidden) | {"networks": 1, "wall_seconds": round(kept.seconds, 1)}
+    facts = _facts(data, recipe, hidden) | {"networks": 1, "wall_seconds": kept.seconds}
     told = {"command": origin.command_line(), **run.provenance, **facts, **kept.origin}
     folder = checkout.root() / "results" / run.name
     runs.save_run(folder, run._replace(provenance=told))
