@@ -18,6 +18,8 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # threads of linear algebra that wait for each other make small fits slower
 for library in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(library, "1")
+# small networks are compiled often and run shortly
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 # kept between runs, and shared by all processes of one
 COMPILED = ROOT / "build" / "compiled"
 os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(ROOT / "build" / "hypothesis"))

@@ -72,7 +72,6 @@ def test_processes_make_the_same_bits_as_this_one(here, study, called, count):
 @pytest.fixture
 def cluster(tmp_path, child):
     """A scheduler and two workers of Dask, as processes on this machine; and their address."""
-    pytest.importorskip("distributed")
     file, started = tmp_path / "scheduler.json", []
 
     def start(program, *words, **settings):
@@ -117,7 +116,6 @@ def test_a_cluster_without_workers_is_refused(cluster, study, monkeypatch, calls
 
 
 def test_a_scheduler_that_does_not_answer_is_refused(calls, monkeypatch):
-    pytest.importorskip("distributed")
     monkeypatch.setattr(workers, "SECONDS", 0.3)
     sentence = "^no Dask scheduler answered at tcp://127.0.0.1:9 within 0 s .* start one there"
     with pytest.raises(engine.EngineError, match=sentence):
