@@ -133,7 +133,8 @@ def child(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.
     """Start Python code in a process of its own, with no settings but those given."""
     home = tmp_path_factory.mktemp("home")
     compiled = {name.upper(): value for name, value in CACHE.items()}
-    clean = {"PATH": os.environ["PATH"], "HOME": home, "JAX_PLATFORMS": "cpu"} | compiled
+    same = {name: os.environ[name] for name in ("PATH", "XLA_FLAGS")}
+    clean = {**same, "HOME": home, "JAX_PLATFORMS": "cpu"} | compiled
 
     def start(code: str, *arguments: Any, **settings: Any) -> subprocess.Popen:
         return subprocess.Popen(

@@ -437,17 +437,17 @@ from rnnatomy.data import datasets
 import test_training
 
 assert len(jax.devices()) == 2
-assert os.environ["XLA_FLAGS"].split() == ["--xla_dump_to=", "--xla_cpu_multi_thread_eigen=false"]
+assert os.environ["XLA_FLAGS"] == f"{sys.argv[1]} --xla_cpu_multi_thread_eigen=false"
 fitted = test_training.fit_lstms(datasets.digits())
 arrays = access.flatten(fitted.parameters)
 assert all(len(leaf.devices()) == 1 for leaf in jax.tree.leaves(fitted.parameters))
 arrays |= {"loss": fitted.history["loss"]}
-if len(sys.argv) > 2:
+if len(sys.argv) > 3:
     drawn = test_training.noted(lambda moment: jax.random.uniform(moment.key))
     odd = test_training.fit_line(test_training.QUICK._replace(batch=7))
     arrays |= {"drawn": drawn, "odd": test_training.weights(odd)}
-    test_training.assert_goes_on_to_the_same_bits(test_training.Path(sys.argv[2]), 2)
-save_file(arrays, sys.argv[1])
+    test_training.assert_goes_on_to_the_same_bits(test_training.Path(sys.argv[3]), 2)
+save_file(arrays, sys.argv[2])
 """
 
 
@@ -455,10 +455,10 @@ save_file(arrays, sys.argv[1])
 def split(child, tmp_path_factory):
     """What two processes fitted, each of which split batches over two devices."""
     folder = tmp_path_factory.mktemp("devices")
-    settings = {"PYTHONPATH": Path(__file__).parent, "XLA_FLAGS": "--xla_dump_to="}
-    names = "more", "again"
-    more = child(SPLIT, folder / "more", folder / "resumed", **settings)
-    processes = [more, child(SPLIT, folder / "again", **settings)]
+    settings = {"PYTHONPATH": Path(__file__).parent}
+    names, flags = ("more", "again"), os.environ["XLA_FLAGS"]
+    more = child(SPLIT, flags, folder / "more", folder / "resumed", **settings)
+    processes = [more, child(SPLIT, flags, folder / "again", **settings)]
     for process in processes:
         _, err = process.communicate(timeout=300)
         assert process.returncode == 0, err

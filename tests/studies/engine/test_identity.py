@@ -190,3 +190,10 @@ def test_versions_are_those_that_compute():
     found = identity.versions()
     assert found["python"] == f"{sys.version_info.major}.{sys.version_info.minor}"
     assert found["numpy"] == np.__version__ and set(identity.PACKAGES) < set(found)
+
+
+def test_what_the_compiler_is_told_counts_but_for_its_threads(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", f"--b=1 {identity.ONE_THREAD} --a=2")
+    assert identity.flags() == ["--a=2", "--b=1"]
+    monkeypatch.delenv("XLA_FLAGS")
+    assert identity.flags() == []

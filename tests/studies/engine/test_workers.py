@@ -152,6 +152,7 @@ def test_workers_with_other_versions_are_refused_and_both_named(monkeypatch):
     [
         ({"code": "0" * 64}, "has another code"),
         ({"platform": "tpu"}, "has another platform"),
+        ({"flags": ["--xla_other"]}, r"has another flags .* the same commit, .* and XLA_FLAGS"),
         ({"versions": {"jax": "0.9"}}, r"has jax .*, and this process 0\.9: install the same"),
     ],
 )

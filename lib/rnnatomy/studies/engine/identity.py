@@ -1,12 +1,13 @@
 """What a job is known by: a hash of everything that goes in.
 
-That is its settings and inputs, the code that it reaches, the packages that compute, and the kind
-of device. A comment, a docstring, the wording of an error, or a definition that the job does not
-reach changes nothing.
+That is its settings and inputs, the code that it reaches, the packages that compute, the kind of
+device and what the compiler is told. A comment, a docstring, the wording of an error, or a
+definition that the job does not reach changes nothing.
 """
 
 import ast
 import hashlib
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
@@ -20,6 +21,9 @@ import numpy as np
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "scikit-learn")
 """Packages whose versions may change a result."""
+
+ONE_THREAD = "--xla_cpu_multi_thread_eigen=false"
+"""What makes XLA compute with one thread, as all jobs do."""
 
 Place = tuple[str, str]
 """A definition: its module, and its name there; "" for the whole module."""
@@ -45,6 +49,12 @@ def versions() -> dict[str, str]:
     """Return the versions of Python and of ``PACKAGES``."""
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     return {"python": python} | {name: version(name) for name in PACKAGES}
+
+
+def flags() -> list[str]:
+    """Return what XLA is told by the environment, but how many threads it has."""
+    given = os.environ.get("XLA_FLAGS", "").split()
+    return sorted(set(given) - {ONE_THREAD})
 
 
 def fingerprint(value: Any) -> str:

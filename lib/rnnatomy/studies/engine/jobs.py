@@ -94,7 +94,8 @@ def identify(job: Job, platform: str) -> dict[str, Any]:
     except TypeError as error:
         raise EngineError(f"job {job.label!r} cannot be told from others: {error}") from None
     facts = {"work": work, "settings": settings, "inputs": inputs, "platform": platform}
-    return facts | {"code": identity.code(job.work), "versions": identity.versions()}
+    facts |= {"flags": identity.flags(), "versions": identity.versions()}
+    return facts | {"code": identity.code(job.work)}
 
 
 def find(job: Job, known_by: dict[str, Any]) -> Path:

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from threadpoolctl import threadpool_limits
 
-from rnnatomy.store import checkout, origin
+from rnnatomy.store import checkout, disk, origin
 from rnnatomy.studies.engine import identity, jobs
 
 SECONDS = 10.0
@@ -30,9 +30,6 @@ ADDRESSES = ("tcp://", "tls://", "ws://", "wss://", "ucx://", "inproc://")
 
 HERE = "here"
 """Names the process that asks."""
-
-ONE_THREAD = "--xla_cpu_multi_thread_eigen=false"
-"""What makes XLA compute with one thread."""
 
 
 class Task(NamedTuple):
@@ -134,8 +131,8 @@ def prepare() -> None:
     import jax
 
     flags = os.environ.get("XLA_FLAGS", "")
-    if ONE_THREAD not in flags:
-        os.environ["XLA_FLAGS"] = f"{flags} {ONE_THREAD}".strip()
+    if identity.ONE_THREAD not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} {identity.ONE_THREAD}".strip()
     os.environ["NPROC"] = "1"  # the size of XLA's pool of threads
     if not getattr(jax.config, "jax_compilation_cache_dir", None):
         compiled = jobs.jobs_folder().with_name("compiled")
@@ -314,10 +311,11 @@ def _check_versions(there: dict[str, str], here: dict[str, str], worker: str) ->
 def _check_same(given: dict[str, Any], here: dict[str, Any]) -> None:
     """Refuse a job from a process with other code, packages or kind of device."""
     _check_versions(here["versions"], given["versions"], _here())
-    for name in ("code", "platform"):
-        if given[name] != here[name]:
+    for name in ("code", "platform", "flags"):
+        then, now = (disk.brief(facts[name], 40) for facts in (given, here))
+        if then != now:
             raise jobs.EngineError(
-                f"worker {_here()} has another {name} ({here[name][:12]}) than the process "
-                f"that gives out the job ({given[name][:12]}): bring both to the same commit and "
-                "kind of device, or start again if files were edited meanwhile."
+                f"worker {_here()} has another {name} ({now}) than the process that gives out the "
+                f"job ({then}): bring both to the same commit, kind of device and XLA_FLAGS, or "
+                "start again if files were edited meanwhile."
             )
