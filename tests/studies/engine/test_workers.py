@@ -4,9 +4,12 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import engine_jobs
 import pytest
@@ -69,6 +72,14 @@ def test_processes_make_the_same_bits_as_this_one(here, study, called, count):
     assert called() == [str(seed) for seed in range(6)]
 
 
+class Cluster(NamedTuple):
+    """A Dask cluster on this machine: its address, what starts a worker, and its scheduler."""
+
+    address: str
+    worker: Callable[[], subprocess.Popen]
+    scheduler: subprocess.Popen
+
+
 @pytest.fixture
 def cluster(tmp_path, child):
     """A scheduler and two workers of Dask, as processes on this machine; and their address."""
@@ -90,14 +101,14 @@ def cluster(tmp_path, child):
         return start("worker", *words, "--local-directory", tmp_path, **settings)
 
     address = disk.json.loads(file.read_text())["address"]
-    yield address, worker
+    yield Cluster(address, worker, started[0])
     for process in started:
         process.kill()
         process.communicate()
 
 
 def test_a_cluster_makes_the_same_bits_and_outlives_a_worker(here, cluster, study, called):
-    address, worker = cluster
+    address, worker, _ = cluster
     first, _ = worker(), worker()
     process = study(address, seconds=0.5)
     while not any(jobs.jobs_folder().glob("walk-*")):
@@ -107,8 +118,21 @@ def test_a_cluster_makes_the_same_bits_and_outlives_a_worker(here, cluster, stud
     assert set(called()) == {str(seed) for seed in range(6)}
 
 
+def test_a_lost_cluster_ends_the_study_in_a_sentence_and_what_is_done_is_kept(cluster, study):
+    address, worker, scheduler = cluster
+    worker()
+    process = study(address, seconds=0.5)
+    while not any(jobs.jobs_folder().glob("walk-*")):
+        time.sleep(0.05)
+    scheduler.kill()
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1 and errors.startswith("error: "), errors
+    assert "lost" in errors and "the same command goes on from there" in errors
+    assert digests(study(1, seconds=0.5)).keys() >= {"walk-0", "walk-5"}
+
+
 def test_a_cluster_without_workers_is_refused(cluster, study, monkeypatch, calls):
-    address, _ = cluster
+    address = cluster.address
     monkeypatch.setattr(workers, "SECONDS", 0.5)
     sentence = f"^the Dask cluster at {address} has no worker after 0 s: start some"
     with pytest.raises(engine.EngineError, match=sentence):

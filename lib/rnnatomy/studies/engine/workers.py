@@ -4,6 +4,7 @@ Each job runs with one thread, wherever it runs, so that its result is the same 
 accelerator all jobs run in this process, one after the other.
 """
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -257,6 +258,11 @@ def _cluster(address: str) -> Iterator[Workers]:
             return max(1, sum(client.nthreads().values()))
 
         yield Workers(lambda task: pool.submit(do, carried(task)), places, lambda: False)
+    except OSError as error:
+        raise jobs.EngineError(
+            f"the Dask cluster at {address} was lost ({type(error).__name__}): what is done is "
+            "kept, and the same command goes on from there."
+        ) from None
     finally:
         client.close(timeout=SECONDS)
 
@@ -269,6 +275,10 @@ def _client(address: str) -> Any:
             f"ENGINE is {address!r}, and Dask is not installed: pip install -r "
             "requirements-cluster.txt."
         ) from None
+    # what it tells of a lost connection is told once more, in a sentence
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition(".")[0] in ("distributed", "tornado", "asyncio"):
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     try:
         return Client(address, timeout=SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:
