@@ -460,7 +460,6 @@ figure { margin: 0; }
 figure svg { display: block; height: auto; max-width: 100%; width: 20rem; }
 figcaption { font-size: 0.875rem; font-weight: 600; }
 .box { overflow-x: auto; }
-.box table { width: max-content; }
 table { border-collapse: separate; border-spacing: 0; font-size: 0.875rem; }
 th, td {
   border-bottom: 1px solid var(--rnnatomy-line); padding: 0.25rem 0.6rem; text-align: left;
@@ -468,7 +467,7 @@ th, td {
 }
 td { max-width: 18rem; }
 td.error { max-width: 46rem; }
-thead th { line-height: 1.25; max-width: 6.5rem; vertical-align: bottom; }
+thead th { line-height: 1.25; vertical-align: bottom; }
 tbody th { font-weight: 600; }
 .number { font-variant-numeric: tabular-nums; text-align: right; }
 .links { white-space: nowrap; }
