@@ -1,6 +1,7 @@
 import json
 import shutil
 
+import hostile
 import jax
 import numpy as np
 import pytest
@@ -327,31 +328,10 @@ def test_what_is_in_the_way_of_a_run_is_named(folder, run):
         runs.save_run(folder, run)
 
 
-anything = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just("lstm"),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=6,
-)
-
-
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_whatever_an_editor_does_to_a_run_it_is_read_or_refused(as_users, folder, run, data):
-    whole = folder / "whole.json"
-    if not whole.exists():
-        shutil.copy(folder / "run.json", whole)
-    place = document = json.loads(whole.read_text())
-    while True:
-        key = data.draw(st.sampled_from(sorted(place)))
-        if not isinstance(place[key], dict) or not place[key] or data.draw(st.booleans()):
-            break
-        place = place[key]
-    place[key] = data.draw(anything)
-    (folder / "run.json").write_text(json.dumps(document))
-    try:
-        runs.load_run("toy-0")
-    except disk.StoreError as error:
-        assert str(error).isprintable()
+    hostile.edit_and_load(folder / "run.json", data, lambda: runs.load_run("toy-0"))
 
 
 @pytest.mark.parametrize("size", [0, -1, 0.5, True, None, "4", [4], 2**31, 2**63, 10**30])

@@ -1,7 +1,7 @@
 import json
 import re
-import shutil
 
+import hostile
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -209,32 +209,11 @@ def test_a_save_that_fails_midway_leaves_the_last(root, study, fail_write, numbe
     assert_is_study(results.load_study("toy"), study)
 
 
-anything = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=6,
-)
-
-
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_whatever_an_editor_does_to_a_study_it_is_read_or_refused(root, study, data):
-    folder = root / "results" / "toy"
-    whole = folder / "whole.json"
-    if not whole.exists():
-        shutil.copy(folder / "study.json", whole)
-    place = document = json.loads(whole.read_text())
-    while True:
-        key = data.draw(st.sampled_from(sorted(place)))
-        if not isinstance(place[key], dict) or not place[key] or data.draw(st.booleans()):
-            break
-        place = place[key]
-    place[key] = data.draw(anything)
-    (folder / "study.json").write_text(json.dumps(document))
-    try:
-        results.load_study("toy")
-    except disk.StoreError as error:
-        assert str(error).isprintable()
+    manifest = root / "results" / "toy" / "study.json"
+    hostile.edit_and_load(manifest, data, lambda: results.load_study("toy"))
 
 
 UNFIT = ["x" * 300, "a/" + "x" * 300, "a\0b", "results/toy/study.json", "/dev/null"]
