@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 
@@ -92,3 +93,20 @@ def test_an_output_that_is_full_or_closed_is_one_sentence():
     os.close(writing)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1 and "Broken pipe" in done.stderr
+
+
+@pytest.mark.parametrize("error", [RuntimeError("its kernel died"), OSError(5, "gone"), SystemExit])
+def test_whatever_comes_of_an_interrupt_is_told_as_one(capsys, error):
+    before = signal.getsignal(signal.SIGINT)
+
+    def interrupted():
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise error from None
+
+    with pytest.raises(SystemExit) as caught:
+        commands.run(interrupted, (RuntimeError,))
+    assert caught.value.code == 130
+    assert capsys.readouterr().err.startswith("\nerror: interrupted: nothing is half-written")
+    assert signal.getsignal(signal.SIGINT) is before

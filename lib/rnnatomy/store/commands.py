@@ -1,9 +1,13 @@
 """How a command ends: with what it was asked for, or with one sentence and a code above 0."""
 
 import os
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from errno import ENOSPC
+from types import FrameType
 
 from rnnatomy.store import disk
 
@@ -26,17 +30,40 @@ def run(
     Raises:
         SystemExit: with a code above 0, if the command ends early.
     """
+    with _noting_interrupts() as noted:
+        try:
+            command()
+            sys.stdout.flush()
+        except BaseException as error:
+            # a kernel or a pool that is stopped on the way may end in any error of its own
+            if noted or isinstance(error, KeyboardInterrupt):
+                print(f"\nerror: interrupted: {interrupted}", file=sys.stderr)
+                sys.exit(INTERRUPTED)
+            if isinstance(error, errors):
+                sys.exit(f"error: {error}")
+            if not isinstance(error, OSError):
+                raise
+            _close_output()
+            sys.exit(f"error: {refusal(error)}")
+
+
+@contextmanager
+def _noting_interrupts() -> Iterator[list[int]]:
+    """Note each interrupt from the keyboard, whatever error comes of it."""
+    noted: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        noted.append(number)
+        signal.default_int_handler(number, frame)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield noted
+        return
+    before = signal.signal(signal.SIGINT, note)
     try:
-        command()
-        sys.stdout.flush()
-    except errors as error:
-        sys.exit(f"error: {error}")
-    except OSError as error:
-        _close_output()
-        sys.exit(f"error: {refusal(error)}")
-    except KeyboardInterrupt:
-        print(f"\nerror: interrupted: {interrupted}", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+        yield noted
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def refusal(error: OSError) -> str:
