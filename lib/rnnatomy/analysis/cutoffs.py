@@ -60,6 +60,20 @@ def cutoffs(
     )
 
 
+class Removed(NamedTuple):
+    """Recall of each class without one direction, and without two, as fractions (0..1).
+
+    Attributes:
+        full: with nothing cut.
+        single: without one.
+        pairs: without two, in the order of ``pair_numbers``.
+    """
+
+    full: Float[np.ndarray, "*basis class"]
+    single: Float[np.ndarray, "*basis mode class"]
+    pairs: Float[np.ndarray, "*basis pair class"]
+
+
 MOST_MODES = 12
 """Most directions of which all subsets are taken: their number doubles with each."""
 
@@ -125,6 +139,128 @@ def single_and_nested(recalls: Float[np.ndarray, "subset class"]) -> Cutoffs:
     recalls, modes, _ = _subsets(recalls)
     bits = 1 << np.arange(modes + 1)
     return Cutoffs(recalls[-1], recalls[bits - 1], recalls[len(recalls) - 1 - bits[:-1]])
+
+
+def removed(recalls: Float[np.ndarray, "subset class"], modes: int | None = None) -> Removed:
+    """Pick the cutoffs without one direction and without two out of all.
+
+    Args:
+        recalls: one row per subset, as from ``every_cutoff``.
+        modes: only the first so many directions are removed; None: any of them.
+
+    Raises:
+        ValueError: as ``single_and_nested``; or if there are not so many directions.
+    """
+    recalls, known, _ = _subsets(recalls)
+    if modes is not None and not checks.is_whole(modes, 1, known):
+        raise ValueError(f"modes is {modes}: give a whole number, 1 to {known}.")
+    last, bits = len(recalls) - 1, 1 << np.arange(modes or known)
+    first, second = pair_numbers(len(bits))
+    return Removed(recalls[last], recalls[last - bits], recalls[last - bits[first] - bits[second]])
+
+
+def pair_numbers(modes: int) -> tuple[Int[np.ndarray, " pair"], Int[np.ndarray, " pair"]]:
+    """Return the two directions of each pair, counted from 0: (0, 1), (0, 2) and so on.
+
+    Args:
+        modes: how many directions there are, at least 1.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    if not checks.is_whole(modes, 1):
+        raise ValueError(f"modes is {modes}: give a whole number of at least 1.")
+    first, second = np.triu_indices(int(modes), 1)
+    return first, second
+
+
+def without_directions(
+    bases: Float[np.ndarray, "basis class mode"],
+    readout: Float[np.ndarray, "class hidden"],
+    bias: Float[np.ndarray, " class"],
+    states: Float[np.ndarray, "sample hidden"],
+    labels: Int[np.ndarray, " sample"],
+) -> Removed:
+    """Measure the recall of each class without one and without two directions of any bases.
+
+    A direction q of the class space is removed by W <- W - q q' W; along a left singular vector
+    this is the cutoff of a direction of the readout.
+
+    Args:
+        bases: orthonormal columns.
+        readout: W, finite numbers.
+        bias: b, finite numbers; never cut.
+        states: final hidden states, finite numbers.
+        labels: the classes, each at least once.
+
+    Returns:
+        One table for each basis; ``full`` for each, too.
+
+    Raises:
+        ValueError: if shapes do not fit, columns are not orthonormal, numbers are not finite, a
+            class has no sample, or as ``every_cutoff`` where logits are too large.
+    """
+    readout = checks.numbers("readout", readout, "class hidden")
+    classes, hidden = readout.shape
+    bases = checks.numbers("bases", bases, f"basis {classes} mode")
+    states = checks.numbers("states", states, f"sample {hidden}")
+    bias = checks.numbers("bias", bias, f"{classes}")
+    labels = checks.labels(labels, len(states), each="sample")
+    counts = _class_counts(labels, classes)
+    count = bases.shape[2]
+    products = np.swapaxes(bases, 1, 2) @ bases
+    if not np.allclose(products, np.eye(count), atol=1e-5):
+        raise ValueError("the columns of a basis are not orthonormal: give an orthogonal matrix.")
+    with np.errstate(over="ignore", invalid="ignore"):
+        logits = states @ readout.T
+    _check_precision(logits[:, None], bias)
+    none = np.zeros((1, count), np.float32)
+    one = np.eye(count, dtype=np.float32)
+    first, second = pair_numbers(count)
+    given = (logits, bias, bases, np.concatenate([none, one, one[first] + one[second]]))
+    hits = _hits_without(
+        *(jnp.asarray(x, jnp.float32) for x in given), jnp.asarray(labels, jnp.int32)
+    )
+    recalls = np.asarray(hits, np.float64) / counts
+    return Removed(recalls[:, 0], recalls[:, 1 : 1 + count], recalls[:, 1 + count :])
+
+
+def every_margin(
+    parts: svd.SVD,
+    bias: Float[np.ndarray, " class"],
+    states: Float[np.ndarray, "sample hidden"],
+    labels: Int[np.ndarray, " sample"],
+) -> Float[np.ndarray, "subset class"]:
+    """Measure how clearly each class is read under all cutoffs, on average over its samples.
+
+    The margin of a sample is the logit of its class less the largest of the others: the logarithm
+    of the odds between the two. Recall counts a sample or does not; the margin says by how much.
+
+    Args:
+        parts: decomposition of the readout W, with at most 12 directions.
+        bias: the readout's bias, finite numbers; never cut.
+        states: final hidden states, finite numbers.
+        labels: the classes, 0 to class - 1, each at least once.
+
+    Returns:
+        In nats, below 0 where a class is mostly not read; rows in the order of ``every_cutoff``.
+
+    Raises:
+        ValueError: as ``every_cutoff``; or if there is one class only.
+    """
+    parts, bias, states, labels = _check(parts, bias, states, labels)
+    if len(parts.s) > MOST_MODES or len(bias) < 2:
+        raise ValueError(
+            f"{len(parts.s)} directions and {len(bias)} classes are given: give at most "
+            f"{MOST_MODES} directions, and at least two classes."
+        )
+    counts = _class_counts(labels, len(bias))
+    with np.errstate(over="ignore", invalid="ignore"):
+        coordinates = states @ parts.Vt.T * parts.s
+    _check_precision(coordinates[:, :, None] * parts.U.T, bias)
+    given = (jnp.asarray(x, jnp.float32) for x in (coordinates, parts.U, bias))
+    sums = _margins_of_subsets(*given, jnp.asarray(labels, jnp.int32))
+    return np.asarray(sums, np.float64) / counts
 
 
 def shapley(
@@ -327,3 +463,51 @@ def _hits_of_subsets(
     start = jnp.zeros((1 << modes, classes), terms.dtype)
     chunks = (split(terms), split(labels), inside.reshape(-1, batch))
     return jax.lax.scan(count, start, chunks)[0]
+
+
+@jax.jit
+def _hits_without(
+    logits: Float[Array, "sample class"],
+    bias: Float[Array, " class"],
+    bases: Float[Array, "basis class mode"],
+    removed: Float[Array, "cut mode"],
+    labels: Int[Array, " sample"],
+) -> Float[Array, "basis cut class"]:
+    """Count the samples of each class that are read as it, with directions of bases removed."""
+    classes = len(bias)
+    number = jnp.arange(classes)[:, None]
+    bound = jnp.where(number >= labels[None], 0.0, -1e-30)
+    member = jax.nn.one_hot(labels, classes, dtype=logits.dtype)
+
+    def of_basis(basis: Array) -> Array:
+        along = logits @ basis
+
+        def of_cut(gone: Array) -> Array:
+            left = (logits - (along * gone[None]) @ basis.T + bias[None]).T
+            score = left - jnp.take_along_axis(left, labels[None], axis=0)
+            return jnp.all(score <= bound, axis=0).astype(logits.dtype) @ member
+
+        return jax.lax.map(of_cut, removed)
+
+    return jax.lax.map(of_basis, bases)
+
+
+@jax.jit
+def _margins_of_subsets(
+    coordinates: Float[Array, "sample mode"],
+    left: Float[Array, "class mode"],
+    bias: Float[Array, " class"],
+    labels: Int[Array, " sample"],
+) -> Float[Array, "subset class"]:
+    """Sum the margins of each class under every subset."""
+    classes, modes = left.shape
+    member = jax.nn.one_hot(labels, classes, dtype=coordinates.dtype)
+    own = member.T > 0
+
+    def of_subset(number: Array) -> Array:
+        kept = (number >> jnp.arange(modes) & 1).astype(coordinates.dtype)
+        logits = (left * kept[None]) @ coordinates.T + bias[:, None]
+        true = jnp.take_along_axis(logits, labels[None], axis=0)[0]
+        return (true - jnp.where(own, -jnp.inf, logits).max(axis=0)) @ member
+
+    return jax.lax.map(of_subset, jnp.arange(1 << modes))
