@@ -75,8 +75,8 @@ def intervene(
         By name, with the axes of ``AXES`` but the network's: "carrier", the direction of the
         largest entry of each class, and "opponent", the class at its other end; recall of the
         class after each of ``INTERVENTIONS``, "measured" and "predicted"; with the carrier cut,
-        how often the class is read as what, "answers", and what most often by prediction,
-        "foreseen".
+        how often the class is read as what, "answers", and as which other class most often by
+        prediction, "foreseen".
     """
     parts = svd.svd(network.readout)
     classes = len(network.bias)
@@ -96,7 +96,9 @@ def intervene(
         )
         answers.append(np.bincount(logits[1].argmax(axis=1), minlength=classes))
         drawn = (noise @ clouds.roots[label] + clouds.means[label]) @ changed[1].T + network.bias
-        foreseen.append(np.bincount(drawn.argmax(axis=1), minlength=classes).argmax())
+        wrong = np.bincount(drawn.argmax(axis=1), minlength=classes)
+        wrong[label] = -1
+        foreseen.append(wrong.argmax())
     return {
         "carrier": np.add(carrier, 1, dtype=np.uint8, casting="unsafe"),
         "opponent": np.asarray(opponents, np.uint8),
