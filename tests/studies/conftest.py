@@ -79,5 +79,5 @@ def many(small: datasets.Dataset, tmp_path_factory: pytest.TempPathFactory) -> M
         tiny.patch_study(patch, small, root)
         hundred.publish(tiny.NETWORKS)
         given = tiny.NETWORKS, tiny.RECIPE, tiny.WIDTH, small
-        networks = tiny.unpacked(classifiers.trained("hundred", *given))
+        networks = tiny.unpacked(classifiers.trained("thousand", *given))
         return Many(results.load_study("hundred"), networks, root)

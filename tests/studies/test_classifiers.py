@@ -188,8 +188,8 @@ def test_a_packed_network_comes_out_as_it_was(many):
 
 TEST_COUNTS = np.array([980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009])
 WHOLE = {
-    "hundred-0": "hundred",
-    "hundred-1": "hundred",
+    "thousand-0": "hundred",
+    "thousand-1": "hundred",
     "collapse-60-0.01-128-0": "collapse",
 }
 

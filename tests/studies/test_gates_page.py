@@ -35,7 +35,7 @@ def test_ranks_are_those_of_planted_spectra():
 def test_ranks_agree_with_those_that_another_study_published(published):
     others = results.load_study("layers").data
     found = gates_page.spectral_ranks(published)
-    for name in ("hundred-0", "hundred-1"):
+    for name in ("thousand-0", "thousand-1"):
         for measure in ("effective", "stable"):
             one, other = (data[measure].sel(network=name) for data in (found, others))
             xr.testing.assert_allclose(one.drop_vars("network"), other.drop_vars("network"))

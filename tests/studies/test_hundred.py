@@ -29,7 +29,7 @@ def assert_is_complete(study, networks, pixels, hidden):
         assert array.dtype == (np.uint16 if name in counts else np.float32)
         assert np.isfinite(array).all()
     assert data["seed"].to_numpy().tolist() == list(range(networks))
-    names = [f"hundred-{seed}" for seed in range(networks)]
+    names = [f"thousand-{seed}" for seed in range(networks)]
     assert data["network"].to_numpy().tolist() == names
 
 
@@ -37,9 +37,9 @@ def test_a_study_has_one_row_a_network(many):
     assert_is_complete(many.study, tiny.NETWORKS, 64, tiny.WIDTH)
     for name in ("readout", "shapley", "class_means", "test_hits"):
         rows = many.study.data[name]
-        assert (rows.sel(network="hundred-0") != rows.sel(network="hundred-1")).any()
+        assert (rows.sel(network="thousand-0") != rows.sel(network="thousand-1")).any()
     shapley = many.study.data["control_shapley"].sel(control="random")
-    assert (shapley.sel(network="hundred-0") != shapley.sel(network="hundred-1")).any()
+    assert (shapley.sel(network="thousand-0") != shapley.sel(network="thousand-1")).any()
 
 
 def test_the_study_has_the_published_form(many, published, assert_same_form):
@@ -58,7 +58,7 @@ def test_a_study_tells_where_it_comes_from(many, small):
 
 def test_the_first_networks_of_a_study_are_published_whole(many, monkeypatch):
     monkeypatch.setattr(checkout, "ROOT", many.root)
-    assert runs.published() == ["hundred-0", "hundred-1"]
+    assert runs.published() == ["thousand-0", "thousand-1"]
     for run in many.networks[: hundred.WHOLE]:
         found = runs.load_run(run.name)
         assert (found.config, found.metrics) == (run.config, run.metrics)
@@ -194,7 +194,7 @@ def test_an_interrupted_study_keeps_what_it_has_and_ends_the_same(
     assert "interrupted: the same command goes on from the jobs" in capsys.readouterr().err
     folder = tmp_path / "build" / "jobs"
     kept = sorted(path for path in folder.iterdir() if path.name.startswith("hundred"))
-    assert [path.name.rpartition("-")[0] for path in kept] == ["hundred-0", "hundred-1"]
+    assert [path.name.rpartition("-")[0] for path in kept] == ["thousand-0", "thousand-1"]
     assert not (tmp_path / "results").exists()
     before = {path: path.stat().st_mtime_ns for one in kept for path in one.rglob("*")}
 
@@ -208,7 +208,7 @@ def test_an_interrupted_study_keeps_what_it_has_and_ends_the_same(
     assert "hundred, measured: 4 of 4 jobs done\n" in out
     study = results.load_study("hundred")
     assert study.data.identical(many.study.data)
-    assert study.provenance["reused"] == ["hundred-0", "hundred-1"]
+    assert study.provenance["reused"] == ["thousand-0", "thousand-1"]
 
 
 def test_a_study_that_is_there_is_published_without_training(

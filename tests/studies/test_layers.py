@@ -35,7 +35,7 @@ def test_the_layers_of_networks_that_are_there_are_summed_up(
         for name, array in again.items():
             np.testing.assert_array_equal(row[name], array)
     stable = study.data["stable"]
-    assert (stable.sel(network="hundred-0") != stable.sel(network="hundred-1")).any()
+    assert (stable.sel(network="thousand-0") != stable.sel(network="thousand-1")).any()
 
 
 def test_the_published_summary_is_that_of_the_hundred_networks(published, load_published):
@@ -50,7 +50,7 @@ def test_the_published_summary_is_that_of_the_hundred_networks(published, load_p
         assert len(np.unique(data[name], axis=0)) == networks and np.isfinite(data[name]).all()
 
 
-@pytest.mark.parametrize("name", ["hundred-0", "hundred-1"])
+@pytest.mark.parametrize("name", ["thousand-0", "thousand-1"])
 def test_published_rows_of_the_summary_are_recomputed(published, name, real_mnist):
     again = gate_study.summary(runs.load_run(name), datasets.mnist())
     row = published.data.sel(network=name)

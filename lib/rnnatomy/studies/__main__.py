@@ -19,7 +19,7 @@ from rnnatomy.data import files
 from rnnatomy.store import checkout, commands, disk
 from rnnatomy.studies import engine
 
-FIRST = ("mnist", "hundred", "collapse")
+FIRST = ("mnist", "thousand", "hundred", "collapse")
 """Studies whose networks others read."""
 
 

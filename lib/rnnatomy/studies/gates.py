@@ -20,7 +20,7 @@ from rnnatomy.networks import access, models, runs, training
 from rnnatomy.store import disk, results
 from rnnatomy.studies import engine, inputs
 
-OTHERS = ("hundred-0", "hundred-1", "collapse-60-0.01-128-0")
+OTHERS = ("thousand-0", "thousand-1", "collapse-60-0.01-128-0")
 """Further networks, of which only spectra and the cutoffs of all matrices together are measured."""
 
 

@@ -1,4 +1,4 @@
-"""A hundred MNIST classifiers: what every cutoff of their readouts leaves."""
+"""The first hundred of a thousand MNIST classifiers: what every cutoff of their readouts leaves."""
 
 from rnnatomy.analysis import collapse
 from rnnatomy.data import datasets
@@ -10,7 +10,7 @@ WHOLE = 2
 
 
 def publish(networks: int = 100) -> None:
-    """Train many MNIST classifiers and publish what is measured of each: ``results/hundred``.
+    """Measure the first networks of the study ``thousand`` in full: ``results/hundred``.
 
     The first networks are published whole too, as runs.
 
@@ -19,7 +19,7 @@ def publish(networks: int = 100) -> None:
     """
     data, recipe = datasets.mnist(), classifiers.RECIPES["hundred"]
     progress.print_line(f"MNIST from {data.source}; {networks} networks")
-    trained = classifiers.trained("hundred", networks, recipe, classifiers.HIDDEN, data)
+    trained = classifiers.trained("thousand", networks, recipe, classifiers.HIDDEN, data)
     measured = classifiers.measured("hundred", trained, measure, data)
     rows = [engine.load(kept).arrays for kept in measured]
     arrays = results.stack(rows, classifiers.AXES, "network")

@@ -23,13 +23,13 @@ AXES = {
 def publish(networks: int = 100) -> None:
     """Sum up the hidden layers of the study of a hundred networks: ``results/layers``.
 
-    The networks are those of ``hundred``, trained anew if they are not there.
+    The networks are those of ``thousand``, the first hundred, trained anew if they are not there.
 
     Args:
         networks: how many, with seeds 0, 1, 2 and so on.
     """
     data, recipe = datasets.mnist(), classifiers.RECIPES["hundred"]
-    trained = classifiers.trained("hundred", networks, recipe, classifiers.HIDDEN, data)
+    trained = classifiers.trained("thousand", networks, recipe, classifiers.HIDDEN, data)
     measured = classifiers.measured("layers", trained, measure, data)
     rows = [engine.load(kept).arrays for kept in measured]
     arrays = results.stack(rows, AXES, "network")
