@@ -25,6 +25,8 @@ from rnnatomy.analysis import (
     statistics,
     subsets,
     svd,
+    tails,
+    verdicts,
 )
 from rnnatomy.analysis import places as where
 
@@ -74,6 +76,8 @@ BASIS = pod.pod(normal(7, 30, 5), centred=True)
 FRAMES = np.repeat([2, 0, 1, 0, 2], [4, 1, 3, 2, 5])
 LSTM = ("a", "b")
 
+# whether something holds, in each of twelve networks
+SIDES = np.eye(12)[0], np.tile([1.0, 0], 6)
 # the arrays of each call; those of whole numbers are labels
 CALLS = {
     "clusters.kmeans": (lambda cloud: clusters.kmeans(cloud, 3, rng()), STATES),
@@ -98,6 +102,13 @@ CALLS = {
     "cutoffs.every_cutoff": (with_readout(cutoffs.every_cutoff), *READOUT),
     "cutoffs.single_and_nested": (cutoffs.single_and_nested, RECALLS),
     "cutoffs.shapley": (cutoffs.shapley, RECALLS),
+    "cutoffs.removed": (cutoffs.removed, RECALLS),
+    "cutoffs.every_margin": (with_readout(cutoffs.every_margin), *READOUT),
+    "cutoffs.without_directions": (
+        lambda *of: cutoffs.without_directions(TURNED[None], *of),
+        MATRIX,
+        *READOUT[3:],
+    ),
     "cutoffs.interactions": (cutoffs.interactions, RECALLS),
     "cutoffs.recall": (cutoffs.recall, STATES, np.arange(24) % 5),
     "cutoffs.confusion": (cutoffs.confusion, STATES, LABELS),
@@ -170,6 +181,10 @@ CALLS = {
     "statistics.interval": (lambda sample: statistics.interval(sample, rng()), normal(9, 12)),
     "statistics.median_and_range": (statistics.median_and_range, normal(9, 12)),
     "statistics.half_width": (statistics.half_width, normal(9, 12)),
+    "statistics.t_interval": (statistics.t_interval, normal(9, 12)),
+    "statistics.bca": (lambda sample: statistics.bca(sample, rng()), normal(9, 12)),
+    "statistics.paired_difference": (statistics.paired_difference, *SIDES),
+    "statistics.mcnemar": (statistics.mcnemar, *SIDES),
     "subsets.by_size": (subsets.by_size, RECALLS[:, 0]),
     "svd.svd": (svd.svd, MATRIX),
     "svd.validate": (with_parts(svd.validate), *PARTS),
@@ -181,13 +196,22 @@ CALLS = {
     "svd.cosines_with_constant": (with_parts(svd.cosines_with_constant), *PARTS),
     "svd.centre_classes": (svd.centre_classes, MATRIX),
     "svd.poles": (lambda vector: svd.poles(vector, 0.2), PARTS.U[:, 0]),
+    "tails.fit": (tails.fit, normal(12, 12) ** 2),
+    "verdicts.judge_paired": (verdicts.judge_paired, *SIDES),
+    "verdicts.judge_apart": (verdicts.judge_apart, *SIDES),
+    "verdicts.judge_alone": (lambda holds: verdicts.judge_alone(holds, "none"), SIDES[0]),
 }
 # they take no array, or only what others here give
 WITHOUT_ARRAYS = {
     "controls.random_basis",
     "controls.random_left_vectors",
+    "cutoffs.pair_numbers",
     "ranks.shrink",
+    "statistics.difference",
+    "statistics.fisher",
+    "statistics.proportion",
     "subsets.first_subsets",
+    "verdicts.as_proposal",
 }
 # borders that were found, blocks of a stream, and states of one block
 MAY_BE_EMPTY = {

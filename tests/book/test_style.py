@@ -162,7 +162,7 @@ def test_citations_and_terms_resolve_and_are_used():
 def test_every_glued_name_is_made_once_and_used():
     cells = [cell for name in SOURCES for cell in code(name)]
     glued = [k.arg for cell in cells for c in calls(cell, "pages.glue") for k in c.keywords]
-    used = re.findall(r"\{glue:text\}`(?:\w+\.ipynb::)?(\w+)", ALL_TEXT)
+    used = re.findall(r"\{glue(?::text)?\}`(?:\w+\.ipynb::)?(\w+)", ALL_TEXT)
     assert len(set(glued)) == len(glued)
     assert set(used) == set(glued), set(used) ^ set(glued)
 

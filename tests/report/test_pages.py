@@ -7,7 +7,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from rnnatomy.report import pages, parameters, plots
+from rnnatomy.analysis import verdicts
+from rnnatomy.report import bars, pages, parameters, plots
 from rnnatomy.store import checkout
 
 
@@ -76,6 +77,13 @@ def test_glued_numbers_are_written_in_the_form_and_text_stays(glued, form, value
     pages.glue(form, value=value, form=value)
     assert glued == {"value": text, "form": text}
     assert all(type(word) is str for word in glued.values())
+
+
+def test_a_verdict_is_glued_as_a_bar(glued):
+    judged = verdicts.judge_apart(np.ones(80, bool), np.zeros(80, bool))
+    pages.glue(claim=judged)
+    assert glued == {"claim": bars.show(judged)}
+    assert glued["claim"].word == "always"
 
 
 def test_a_form_that_numbers_do_not_have_is_refused(glued):

@@ -69,11 +69,13 @@ def test_glued_text_is_read_as_it_is_shown():
         stored("count", {"text/plain": "3"}, prefix=""),
         stored("torn", {"text/plain": "'\\'"}),
         stored("figure", {"text/plain": "<Figure>", "image/png": "aa"}),
+        stored("verdict", {"text/plain": "'rarely'", "text/html": "<svg></svg>"}),
         nbformat.v4.new_output("display_data", {"text/plain": "'shown'"}),
         nbformat.v4.new_output("stream", text="printed"),
     ]
     found = sweep_page.glued(notebook(nbformat.v4.new_code_cell("", outputs=outputs)))
-    assert found == {"share": "0.50", "word": "it's", "count": "3", "torn": "'\\'"}
+    words = {"word": "it's", "torn": "'\\'", "verdict": "rarely"}
+    assert found == {"share": "0.50", "count": "3", **words}
 
 
 @given(st.floats(-1e9, 1e9), st.sampled_from([".2f", ",.0f", "+.1f", ".3g", ",.3f"]))

@@ -7,7 +7,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from rnnatomy.report import parameters, plots
+from rnnatomy.analysis.verdicts import Verdict
+from rnnatomy.report import bars, parameters, plots
 from rnnatomy.store import origin
 
 
@@ -35,16 +36,25 @@ def glue(form: str = "", /, **values: Any) -> None:
 
     Args:
         form: how numbers are written, such as ".2f"; "" for whole numbers and text.
-        values: text as it is, or numbers.
+        values: text as it is, numbers, or verdicts of ``analysis.verdicts``. On a page, the role
+            ``{glue:text}`` gives the word of a verdict, ``{glue}`` its bar with the word below.
     """
     from myst_nb import glue as myst_glue
 
     for name, value in values.items():
-        myst_glue(name, value if isinstance(value, str) else format(value, form), display=False)
+        myst_glue(name, _shown(value, form), display=False)
+
+
+def _shown(value: Any, form: str) -> str | bars.Shown:
+    if isinstance(value, Verdict):
+        return bars.show(value)
+    return value if isinstance(value, str) else format(value, form)
 
 
 def verdict(holds: Iterable[bool]) -> str:
-    """Say what became of a claim that was tested in several networks.
+    """Say what became of a claim that was tested in several networks, without a control.
+
+    ``analysis.verdicts`` judges a claim by its control, and takes the place of this.
 
     Returns:
         "Reproduced" if it holds in all, "Not reproduced" if in none, else "Partly reproduced".

@@ -74,7 +74,8 @@ def glued(notebook: nbformat.NotebookNode) -> dict[str, str]:
         for output in cell.get("outputs", []):
             stored = output.get("metadata", {}).get("scrapbook", {})
             text = output.get("data", {}).get(f"{stored.get('mime_prefix', '')}text/plain")
-            if "name" in stored and len(output["data"]) == 1 and isinstance(text, str):
+            pictured = any("image/" in kind for kind in output.get("data", {}))
+            if "name" in stored and not pictured and isinstance(text, str):
                 quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
                 found[stored["name"]] = _unquoted(text) if quoted else text
     return found
