@@ -165,3 +165,18 @@ def test_a_drawing_of_the_book_is_shown_by_name(name, monkeypatch):
 def test_a_drawing_that_is_not_there_is_refused():
     with pytest.raises(ValueError, match=r"drawing 'ltsm.svg' .* choose from .*lstm\.svg"):
         plots.show_drawing("ltsm.svg", "words")
+
+
+def test_proportions_have_a_point_and_an_interval_for_each_class():
+    figure, ax = plt.subplots()
+    holds = np.array([[1, 0, 0], [1, 1, 0], [1, 0, 0], [1, 0, 1]], bool)
+    control = np.full((4, 3), 0.25)
+    plots.proportions(ax, {"ours": holds, "chance": control}, ("black", "grey"))
+    ours, chance = ax.containers
+    np.testing.assert_allclose(ours.lines[0].get_ydata(), [100, 25, 25])
+    np.testing.assert_allclose(chance.lines[0].get_ydata(), [25, 25, 25])
+    (low, _), *_ = (bar.get_segments()[0][:, 1] for bar in ours.lines[2])
+    assert low == pytest.approx(100 * 4 / (4 + 1.96**2), abs=0.1)
+    assert (ours.lines[0].get_xdata() < np.arange(3)).all()
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["ours", "chance"]
+    plt.close(figure)

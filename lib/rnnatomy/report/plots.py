@@ -6,20 +6,21 @@ text around them, in a light or a dark theme. A colour means one thing in the wh
 
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from itertools import chain, repeat
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 from mpl_toolkits.mplot3d import Axes3D
 
+from rnnatomy.analysis import statistics
 from rnnatomy.store import checkout
 
 DIGIT_COLOURS = (
@@ -226,6 +227,35 @@ def seeds(
     values = np.asarray(values)
     ax.plot(x, values.T, color=colour, linewidth=0.7, alpha=0.45)
     ax.plot(x, values.mean(axis=0), color=colour, **options)
+    return ax
+
+
+def proportions(
+    ax: Axes,
+    sides: Mapping[str, Bool[np.ndarray, "network class"] | Float[np.ndarray, "network class"]],
+    colours: Iterable[str],
+) -> Axes:
+    """Draw in how many networks something holds, class by class, with 95% intervals.
+
+    Args:
+        ax: to draw on.
+        sides: by name; whether it holds in a network, or in which share of draws (0..1).
+        colours: one for each side.
+
+    Reference:
+        Wilson (1927).
+    """
+    apart = np.linspace(-0.12, 0.12, len(sides))
+    for (name, side), colour, marker, shift in zip(
+        sides.items(), colours, "osD^", apart, strict=False
+    ):
+        spans = [statistics.proportion(float(column.sum()), len(side)) for column in side.T]
+        value, low, high = 100 * np.array(spans).T
+        ends = (value - low, high - value)
+        look = {"fmt": marker, "color": colour, "ms": 5, "lw": 1.2, "label": name}
+        ax.errorbar(np.arange(len(value)) + shift, value, ends, **look)
+    ax.set(xticks=range(side.shape[1]), ylabel="networks, per cent", ylim=(0, None))
+    ax.legend()
     return ax
 
 
