@@ -48,3 +48,18 @@ def test_random_directions_are_drawn_anew_for_each_matrix_and_generator():
 def test_a_fraction_out_of_range_is_refused():
     with pytest.raises(ValueError, match=r"fraction 1\.5 is out of range"):
         cuts.same_energy(np.random.default_rng(1), some_parts(), 1.5)
+
+
+def test_each_matrix_may_have_a_rank_of_its_own():
+    parts, kept = some_parts(), {"wide": 1, "square": 0}
+    cut = cuts.to_ranks(np.random.default_rng(1), parts, kept)
+    assert cut.ranks == kept and not cut.first["square"].any()
+    np.testing.assert_allclose(cut.random["square"], 0, atol=1e-12)
+    assert np.linalg.matrix_rank(cut.first["wide"]) == 1
+    assert energy(cut.random["wide"]) == pytest.approx(parts["wide"].s[0] ** 2)
+    assert np.linalg.matrix_rank(cut.random["wide"]) > 1
+
+
+def test_a_matrix_without_a_rank_is_refused():
+    with pytest.raises(ValueError, match="matrix 'square' has no rank: give one for each"):
+        cuts.to_ranks(np.random.default_rng(1), some_parts(), {"wide": 1})
