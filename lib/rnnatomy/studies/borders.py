@@ -1,10 +1,10 @@
-"""A test that cannot fail: clusters of windows that never cross a border given by hand.
+"""What borders that are given give away: clusters of windows that never cross one.
 
 Su and Shlizerman cut recordings of subject 86 at borders set by hand, and cluster what lies between
-them. A body moves smoothly, so each window is near to the next, and no window spans a border: a
-clustering that joins nearest neighbours follows the time, whatever the frames show. The same is
-asked of frames whose columns are smooth noise with the spectra of the recording, cut at the same
-borders, and of white noise, which is not smooth.
+them, into as many clusters as there are activities. A body moves smoothly, so each window is near
+to the next, and no window spans a border: a clustering that joins nearest neighbours follows the
+time, whatever the frames show. The same is asked of frames whose columns are smooth noise with the
+spectra of the recording, cut at the same borders, and of white noise, which is not smooth.
 
 Expected before looking, from a hint that raw frames reach 1.00: smooth noise reaches it, too.
 Without borders, or with activities for segments, it should not.
