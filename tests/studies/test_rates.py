@@ -63,9 +63,9 @@ def test_doubles_are_star_and_understudy(planted):
     assert np.argwhere(found.pairs).tolist() == [[2, 0, 1]]
     assert np.argwhere(found.rate.holds).tolist() == [[2, 1]]
     assert found.any.holds.tolist() == [False, False, True, False]
-    assert found.count[0].tolist() == [0, 0, 1, 0]
+    assert found.numbers[0].tolist() == [0, 0, 1, 0]
     drawn = planted["random_understudies"].to_numpy()[:, 0].sum(axis=1) / questions.BASES
-    np.testing.assert_allclose(found.count[1], drawn)
+    np.testing.assert_allclose(found.numbers[1], drawn)
 
 
 def test_entries_are_those_of_the_left_vectors(planted):

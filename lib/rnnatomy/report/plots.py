@@ -252,8 +252,8 @@ def proportions(
         spans = [statistics.proportion(float(column.sum()), len(side)) for column in side.T]
         value, low, high = 100 * np.array(spans).T
         ends = (value - low, high - value)
-        look = {"fmt": marker, "color": colour, "ms": 5, "lw": 1.2, "label": name}
-        ax.errorbar(np.arange(len(value)) + shift, value, ends, **look)
+        x = np.arange(len(value)) + shift
+        ax.errorbar(x, value, ends, fmt=marker, color=colour, ms=5, lw=1.2, label=name)
     ax.set(xticks=range(side.shape[1]), ylabel="networks, per cent", ylim=(0, None))
     ax.legend()
     return ax

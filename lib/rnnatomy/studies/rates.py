@@ -13,7 +13,6 @@ from jaxtyping import Bool, Float, Int
 from rnnatomy.analysis import checks, cutoffs, places, understudies
 from rnnatomy.studies import questions
 
-
 LIMITS = dict(zip(("tenth", "fifth", "half"), questions.THRESHOLDS, strict=True))
 """The thresholds in words."""
 
@@ -37,13 +36,13 @@ class Doubles(NamedTuple):
         pairs: which, in the order of ``cutoffs.pair_numbers``.
         rate: whether a digit has such a pair.
         any: whether any digit has.
-        count: mean number of pairs in a network, and in a random basis of it.
+        numbers: of pairs in a network, and on average in a random basis of it.
     """
 
     pairs: Bool[np.ndarray, "network pair digit"]
     rate: Rate
     any: Rate
-    count: tuple[Float[np.ndarray, " network"], Float[np.ndarray, " network"]]
+    numbers: tuple[Float[np.ndarray, " network"], Float[np.ndarray, " network"]]
 
 
 class Values(NamedTuple):
@@ -74,14 +73,14 @@ def lost(data: xr.Dataset, threshold: float) -> Rate:
     """
     taken = _seen(data) < threshold
     bases = data["random_bases_lost"].sel(threshold=_threshold(threshold)).to_numpy()
-    return Rate(taken.any(axis=1), bases / questions.BASES)
+    return Rate(np.asarray(taken.any(axis=1)), bases / questions.BASES)
 
 
 def lost_any(data: xr.Dataset, threshold: float) -> Rate:
     """Tell whether some direction takes some digit, as ``lost``."""
     taken = _seen(data) < threshold
     bases = data["random_bases_any"].sel(threshold=_threshold(threshold)).to_numpy()
-    return Rate(taken.any(axis=(1, 2)), bases / questions.BASES)
+    return Rate(np.asarray(taken.any(axis=(1, 2))), bases / questions.BASES)
 
 
 def lost_at(data: xr.Dataset, threshold: float, direction: int) -> Rate:
@@ -125,8 +124,8 @@ def doubles(data: xr.Dataset, rule: str) -> Doubles:
     }
     return Doubles(
         found,
-        Rate(found.any(axis=1), drawn["bases_with"]),
-        Rate(found.any(axis=(1, 2)), drawn["bases_with_any"]),
+        Rate(np.asarray(found.any(axis=1)), drawn["bases_with"]),
+        Rate(np.asarray(found.any(axis=(1, 2))), drawn["bases_with_any"]),
         (found.sum(axis=(1, 2)).astype(float), drawn["understudies"].sum(axis=1)),
     )
 
