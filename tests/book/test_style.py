@@ -72,7 +72,14 @@ def test_cells_are_short(name):
     assert statistics.median(lengths) <= 8
 
 
-MANY_CELLS = {"hundred": 36, "autoencoder": 38, "gates": 29, "cutoffs": 29, "thousand": 27}
+MANY_CELLS = {
+    "hundred": 36,
+    "autoencoder": 43,
+    "gates": 29,
+    "cutoffs": 31,
+    "thousand": 30,
+    "people": 30,
+}
 """Chapters with more than 25 cells of code, which is the aim, and how many they may have."""
 
 
