@@ -46,7 +46,7 @@ DRAWS = 3
 """So many shuffles are averaged."""
 
 
-CUT = 100
+CUT = 8
 """So many of the networks are cut: the first."""
 
 
