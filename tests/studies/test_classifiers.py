@@ -148,7 +148,7 @@ def seeds(many, small, tmp_path, monkeypatch):
     monkeypatch.setattr(classifiers, "fit_classifiers", record)
 
     def train(recipe=tiny.RECIPE, hidden=tiny.WIDTH, data=small, **options):
-        classifiers.trained("hundred", 2, recipe, hidden, data, **options)
+        classifiers.trained("thousand", 2, recipe, hidden, data, **options)
         return wanted
 
     return train
@@ -167,7 +167,7 @@ def test_networks_of_other_data_are_trained_anew(seeds, small, monkeypatch):
 
 
 def test_a_damaged_network_is_trained_anew(seeds):
-    (folder,) = (checkout.root() / "build" / "jobs").glob("hundred-1-*")
+    (folder,) = (checkout.root() / "build" / "jobs").glob("thousand-1-*")
     (folder / "arrays.safetensors").write_bytes(b"")
     assert seeds() == [1]
 

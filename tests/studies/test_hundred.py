@@ -193,7 +193,7 @@ def test_an_interrupted_study_keeps_what_it_has_and_ends_the_same(
             __main__.main()
     assert "interrupted: the same command goes on from the jobs" in capsys.readouterr().err
     folder = tmp_path / "build" / "jobs"
-    kept = sorted(path for path in folder.iterdir() if path.name.startswith("hundred"))
+    kept = sorted(path for path in folder.iterdir() if path.name.startswith("thousand"))
     assert [path.name.rpartition("-")[0] for path in kept] == ["thousand-0", "thousand-1"]
     assert not (tmp_path / "results").exists()
     before = {path: path.stat().st_mtime_ns for one in kept for path in one.rglob("*")}
@@ -204,7 +204,7 @@ def test_an_interrupted_study_keeps_what_it_has_and_ends_the_same(
     assert seeds_trained == [0, 1, 2, 2, 3]
     assert {path: path.stat().st_mtime_ns for path in before} == before
     out = capsys.readouterr().out
-    assert "hundred: 4 of 4 jobs done, 2 of them reused\n" in out
+    assert "thousand: 4 of 4 jobs done, 2 of them reused\n" in out
     assert "hundred, measured: 4 of 4 jobs done\n" in out
     study = results.load_study("hundred")
     assert study.data.identical(many.study.data)
