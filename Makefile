@@ -75,7 +75,7 @@ golden: $(QUICK_CHAPTERS)  ## write the golden outputs anew, after a wanted chan
 results sweep: export GIVEN_ENGINE := $(value ENGINE)
 results: export GIVEN_STUDY := $(value STUDY)
 results: export GIVEN_NETWORKS := $(value NETWORKS)
-results: $(READY)  ## run the studies, one of them: make results STUDY=hundred NETWORKS=1000
+results: $(READY)  ## run the studies, one of them: make results STUDY=thousand NETWORKS=2000
 	@export ENGINE="$$GIVEN_ENGINE"; set -f; \
 	for study in $${GIVEN_STUDY:-$$($(PY) -m rnnatomy.studies list)}; do \
 	  $(PY) -m rnnatomy.studies $${GIVEN_NETWORKS:+--networks="$$GIVEN_NETWORKS"} -- "$$study" || exit 1; \
