@@ -74,11 +74,12 @@ def test_cells_are_short(name):
 
 MANY_CELLS = {
     "hundred": 36,
-    "autoencoder": 43,
+    "autoencoder": 45,
     "gates": 29,
     "cutoffs": 31,
     "thousand": 30,
     "people": 30,
+    "orbits": 32,
 }
 """Chapters with more than 25 cells of code, which is the aim, and how many they may have."""
 
