@@ -33,7 +33,7 @@ STARTS = 3
 
 SIZES = (2, 8, 32)
 
-WIDTHS, RATES = (32, 256), (1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2)
+WIDTHS, RATES = (32, 256), (1e-3, 2e-3, 4e-3)
 """Widths and learning rates that are tried for the plain autoencoder, on the validation part and
 with another seed; the narrow one has about as many parameters as the LSTM."""
 
