@@ -80,3 +80,9 @@ def test_measures_are_means_over_the_matrices_that_they_name():
     assert found["stable rank"].to_numpy() == pytest.approx(
         recurrent["stable"].sel(kind="trained").mean("layer").to_numpy()
     )
+
+
+def test_a_mean_over_few_networks_is_written_with_its_interval():
+    # t of 2 degrees of freedom is 4.303, and the standard error 1 / sqrt(3)
+    sample = xr.DataArray(np.array([1, 2, 3], np.float32), dims="cut_network")
+    assert changes_page.mean_text(sample, "+.2f") == "+2.00 (-0.48 to +4.48)"

@@ -254,8 +254,10 @@ def proportions(
         ends = (value - low, high - value)
         x = np.arange(len(value)) + shift
         ax.errorbar(x, value, ends, fmt=marker, color=colour, ms=5, lw=1.2, label=name)
-    ax.set(xticks=range(side.shape[1]), ylabel="networks, per cent", ylim=(0, None))
-    ax.legend()
+    ax.set(
+        xticks=range(side.shape[1]), ylabel="networks, per cent", ylim=(0, 1.15 * ax.get_ylim()[1])
+    )
+    ax.legend(loc="upper center", ncols=len(sides))
     return ax
 
 

@@ -88,3 +88,13 @@ def orders(data: xr.Dataset, rng: np.random.Generator) -> dict[str, statistics.I
     }
     first, second = data["half_accuracy"].transpose("half", "network").to_numpy()
     return found | {"other half": correlation.across(first, second, rng)}
+
+
+def mean_text(sample: xr.DataArray, form: str) -> str:
+    """Write the mean over the networks that were cut, which are few, with its interval by t.
+
+    Args:
+        sample: one number per network.
+        form: of each number, such as "+.2f".
+    """
+    return statistics.t_interval(sample.to_numpy().astype(float)).text(form)
