@@ -25,7 +25,7 @@ def command(monkeypatch):
 def test_the_studies_are_those_that_are_published_and_each_has_its_test():
     known = list(__main__.registered())
     assert set(known) == {"mnist", *results.published()}
-    assert known[:3] == ["mnist", "hundred", "collapse"]  # whose networks others read
+    assert known[:4] == ["mnist", "thousand", "hundred", "collapse"]  # whose networks others read
     assert known.index("autoencoder") < known.index("strokes")
     for name in known:
         assert (HERE / f"test_{name}.py").is_file() or (HERE / name).is_dir(), name
