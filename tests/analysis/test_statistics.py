@@ -304,24 +304,3 @@ def test_many_draws_in_few_networks_do_not_narrow_a_control():
 def test_bad_pairs_are_refused(first, second, words):
     with pytest.raises(ValueError, match=words):
         statistics.paired_difference(np.array(first), np.array(second))
-
-
-def test_the_exact_test_of_a_tea_taster():
-    """Fisher (1935): three of four cups told rightly, p = 0.486 on both sides."""
-    assert statistics.fisher(3, 4, 1, 4) == pytest.approx(34 / 70)
-    assert statistics.fisher(2, 100, 0, 1000) == pytest.approx(0.0082, abs=5e-5)
-
-
-@given(st.tuples(*[st.integers(0, 12)] * 4).filter(sum))
-def test_the_exact_test_of_pairs_looks_at_those_that_differ(cells):
-    found = statistics.mcnemar(*pairs(*cells))
-    differ, fewer = cells[1] + cells[2], min(cells[1:3])
-    tail = sum(stats.binom.pmf(k, differ, 0.5) for k in range(fewer + 1))
-    assert found == pytest.approx(min(1, 2 * tail))
-
-
-def test_an_exact_test_of_shares_is_refused():
-    with pytest.raises(ValueError, match=r"^0\.5 in second is not allowed: give true or false"):
-        statistics.mcnemar(np.array([1, 0]), np.array([0.5, 1]))
-    with pytest.raises(ValueError, match=r"^5 of 4 is no proportion: give"):
-        statistics.fisher(5, 4, 1, 4)

@@ -50,13 +50,6 @@ def test_the_rule(recalls, expected):
     assert found.shape == (1, 1) and found[0, 0] == expected
 
 
-def test_depth_is_what_single_losses_do_not_explain():
-    found = understudies.depth(removed(1.0, 0.6, 0.9, 0.1))
-    np.testing.assert_allclose(found, [[0.4]])
-    # losses that add up
-    np.testing.assert_allclose(understudies.depth(removed(1.0, 0.6, 0.9, 0.5)), [[0]], atol=1e-12)
-
-
 def test_several_bases_are_looked_at_one_by_one():
     rng = np.random.default_rng(1)
     tables = [rng.uniform(size=shape) for shape in ((4, 3), (4, 5, 3), (4, 10, 3))]
@@ -79,9 +72,8 @@ def test_several_bases_are_looked_at_one_by_one():
 )
 def test_tables_that_do_not_fit_are_refused(tables, message):
     given = cutoffs.Removed(*map(np.asarray, tables))
-    for call in (understudies.depth, lambda it: understudies.find(it, understudies.Rule())):
-        with pytest.raises(ValueError, match=message):
-            call(given)
+    with pytest.raises(ValueError, match=message):
+        understudies.find(given, understudies.Rule())
 
 
 def test_a_rule_is_made_of_fractions():

@@ -92,19 +92,6 @@ def test_a_form_that_numbers_do_not_have_is_refused(glued):
     assert not glued
 
 
-@pytest.mark.parametrize(
-    ("holds", "word"),
-    [
-        ([True, True], "Reproduced"),
-        ([True, False], "Partly reproduced"),
-        ([False, False], "Not reproduced"),
-        ((one > 0 for one in (1, 2)), "Reproduced"),
-    ],
-)
-def test_a_verdict_says_what_became_of_a_claim(holds, word):
-    assert pages.verdict(holds) == word
-
-
 def test_the_box_tells_parameters_data_and_how_to_do_it_again(chapter, shown):
     scope = {"rank": 4, "seed": 0, "other": 1}
     pages.made_by(chapter, scope, time.time() - 12, "digits < all & more")

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.stats import binomtest, bootstrap, fisher_exact, norm, t
+from scipy.stats import bootstrap, norm, t
 
 from rnnatomy.analysis import checks
 
@@ -230,57 +230,6 @@ def paired_difference(first: Holds, second: Holds) -> Interval:
     correlation = float(together / scale) if scale > 0 else 0.0
     one, other = (proportion(float(side.sum()), total) for side in (first, second))
     return _square_and_add(one, other, correlation)
-
-
-def fisher(
-    first: int | np.integer, first_total: int, second: int | np.integer, second_total: int
-) -> float:
-    """Test whether two independent proportions are the same, exactly, on both sides.
-
-    Args:
-        first: networks in which something holds.
-        first_total: of so many.
-        second: the same for other networks.
-        second_total: of so many.
-
-    Returns:
-        The probability of what was found, or of what is less probable, if they are the same.
-
-    Raises:
-        ValueError: as ``proportion``.
-
-    Reference:
-        Fisher (1935).
-    """
-    table = []
-    for count, total in ((first, first_total), (second, second_total)):
-        proportion(count, total)
-        table.append([count, total - count])
-    return float(fisher_exact(table).pvalue)
-
-
-def mcnemar(first: Holds, second: Holds) -> float:
-    """Test whether two proportions of the same networks are the same, exactly, on both sides.
-
-    Args:
-        first: whether something holds, for each network.
-        second: whether something else holds.
-
-    Returns:
-        The probability of so uneven a split of the networks in which one holds and not the other.
-
-    Raises:
-        ValueError: as ``paired_difference``; or if a number is neither 0 nor 1.
-
-    Reference:
-        McNemar (1947), as an exact binomial test.
-    """
-    first, second = _shares(first, second)
-    for name, side in (("first", first), ("second", second)):
-        for value in side[(side != 0) & (side != 1)][:1]:
-            raise ValueError(f"{value} in {name} is not allowed: give true or false.")
-    more, less = int((first > second).sum()), int((first < second).sum())
-    return float(binomtest(more, more + less).pvalue) if more + less else 1.0
 
 
 def _square_and_add(first: Interval, second: Interval, correlation: float) -> Interval:

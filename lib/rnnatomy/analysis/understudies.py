@@ -7,7 +7,7 @@ that costs it less. The understudy steps in for the star; without both the class
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 
 from rnnatomy.analysis import checks, cutoffs
 
@@ -60,24 +60,6 @@ def find(removed: cutoffs.Removed, rule: Rule) -> Bool[np.ndarray, "*basis pair 
     # what is hardly read with nothing cut cannot be lost
     read = whole > rule.both
     return spared & mattered & (pairs <= rule.both) & read
-
-
-def depth(removed: cutoffs.Removed) -> Float[np.ndarray, "*basis pair class"]:
-    """Measure what a class loses without both directions beyond the sum of the single losses.
-
-    Args:
-        removed: recalls without one direction and without two.
-
-    Returns:
-        Fractions of recall, in the order of ``cutoffs.pair_numbers``; above 0 where one direction
-        does the other's work.
-
-    Raises:
-        ValueError: if recalls are not finite, or shapes do not fit.
-    """
-    full, single, pairs = _check(removed)
-    first, second = cutoffs.pair_numbers(single.shape[-2])
-    return single[..., first, :] + single[..., second, :] - full[..., None, :] - pairs
 
 
 def _check(removed: cutoffs.Removed) -> cutoffs.Removed:

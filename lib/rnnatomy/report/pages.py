@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -49,20 +49,6 @@ def _shown(value: Any, form: str) -> str | bars.Shown:
     if isinstance(value, Verdict):
         return bars.show(value)
     return value if isinstance(value, str) else format(value, form)
-
-
-def verdict(holds: Iterable[bool]) -> str:
-    """Say what became of a claim that was tested in several networks, without a control.
-
-    ``analysis.verdicts`` judges a claim by its control, and takes the place of this.
-
-    Returns:
-        "Reproduced" if it holds in all, "Not reproduced" if in none, else "Partly reproduced".
-    """
-    found = [bool(one) for one in holds]
-    if all(found):
-        return "Reproduced"
-    return "Partly reproduced" if any(found) else "Not reproduced"
 
 
 def made_by(chapter: str, scope: Mapping[str, Any], started: float, data: str) -> None:
