@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from studies import tiny
 
+from rnnatomy.analysis import pod
 from rnnatomy.networks import runs
 from rnnatomy.store import results
 from rnnatomy.studies import autoencoder, codes, inputs
@@ -30,7 +31,8 @@ def few(many, small, tmp_path_factory):
 
 def test_every_code_has_its_row(few):
     study, _, _ = few
-    names = ["class means", "k-means, 3", "k-means, 20", "nearest training sequence"]
+    names = ["class means", "class + POD, 2", "class + POD, 4"]
+    names += ["k-means, 3", "k-means, 20", "nearest training sequence"]
     assert study.data["code"].to_numpy().tolist() == [*names, "plain, 2", "plain, 4"]
     assert set(study.data.data_vars) == set(codes.AXES)
     for array in study.data.data_vars.values():
@@ -58,6 +60,53 @@ def test_class_means_are_those_of_the_answers(few):
     share = np.bincount(read[1]) / len(read[1])
     entropy = -(share[share > 0] * np.log(share[share > 0])).sum()
     np.testing.assert_allclose(row["nats"], entropy, rtol=1e-5)
+
+
+@pytest.mark.parametrize("numbers", [2, 4])
+def test_modes_tell_what_class_means_leave(few, numbers):
+    study, given, run = few
+    row = study.data.sel(code=f"class + POD, {numbers}")
+    train, test = (
+        (part, (part[:, -1] @ run.readout.T + run.bias).argmax(axis=1))
+        for part in (given.train, given.test)
+    )
+    means = {k: train[0][train[1] == k].mean(axis=0) for k in set(train[1])}
+    fitted, told = (x - np.stack([means[k] for k in y]) for x, y in (train, test))
+    modes = np.linalg.svd(fitted.reshape(len(fitted), -1), full_matrices=False)[2][: numbers - 1]
+    error = told.reshape(len(told), -1)
+    error = error - error @ modes.T @ modes
+    np.testing.assert_allclose(
+        row["left"], left(given.test + error.reshape(told.shape), given), rtol=1e-3
+    )
+    means_alone = study.data.sel(code="class means")
+    assert (row["left"] < means_alone["left"]).all() and (row["nats"] > means_alone["nats"]).all()
+    size = given.test[0].size
+    assert (row["parameters"] == means_alone["parameters"] + (numbers - 1) * size).all()
+
+
+def test_modes_cost_what_the_linear_autoencoder_pays():
+    """On the data that were decomposed, half the logarithm of the variance over the noise."""
+    rng = np.random.default_rng(0)
+    data = rng.normal(size=(400, 5)) * [5, 3, 0.6, 0.5, 0.4]
+    basis = pod.pod(data, centred=False, modes=2)
+    numbers = pod.project(basis, data)
+    variance = np.square(np.linalg.svd(data)[1]) / len(data)
+    noise = variance[2:].mean()
+    expected = np.log(variance[:2] / noise).sum() / 2
+    assert codes.linear_kl(basis, numbers) == pytest.approx(expected, rel=1e-6)
+    # by hand, from the posterior of a linear model with this noise
+    W = basis.modes.T * np.sqrt(variance[:2] - noise)
+    inverse = np.linalg.inv(W.T @ W + noise * np.eye(2))
+    mean, covariance = data @ W @ inverse, noise * inverse
+    divergence = np.square(mean).sum(axis=1) + np.trace(covariance) - 2
+    divergence = (divergence - np.linalg.slogdet(covariance)[1]) / 2
+    assert codes.linear_kl(basis, numbers[:9]) == pytest.approx(divergence[:9].mean(), rel=1e-6)
+
+
+def test_a_training_that_broke_down_is_not_the_best(monkeypatch):
+    monkeypatch.setattr(codes, "RATES", (1e-3, 1e-2))
+    width, recipe = codes._best(np.array([[1.0, np.nan], [3.0, 2.0]]))
+    assert width == codes.WIDTHS[1] and recipe.learning_rate == 1e-3
 
 
 def test_every_sequence_may_be_a_centre(few):

@@ -236,6 +236,28 @@ def train_networks(
         config is a fact.
     """
     given = sequences(inputs.mnist(data_sha256), classifier)
+    return fit_each(seed, name, group, given, lambda model: _measure(model, given, classifier))
+
+
+def fit_each(
+    seed: Sequence[int],
+    name: str,
+    group: Group,
+    given: Sequences,
+    measure: Callable[[Any], disk.Arrays],
+) -> list[engine.Made]:
+    """Train networks of a group within a job, and measure each.
+
+    Args:
+        seed: one network each.
+        name: of the group, in the lines that say how far it is.
+        group: what is trained.
+        given: sequences of the group.
+        measure: arrays by name, from a trained network.
+
+    Returns:
+        Of each network as of ``train_networks``, with what ``measure`` returns.
+    """
     fitted = vae.fit(
         create(group, *given.train.shape[1:]),
         given.train,
@@ -250,7 +272,7 @@ def train_networks(
     for place in range(len(seed)):
         model: Any = training.member(fitted, place)
         own = access.flatten(model)
-        found = _measure(model, given, classifier) | _history(fitted, place)
+        found = measure(model) | _history(fitted, place)
         found |= disk.single({"parameters": sum(array.size for array in own.values())})
         found |= inputs.packed(own)
         made.append(engine.Made(found, {"config": model.config}))
@@ -577,15 +599,18 @@ def _coordinates(arrays: disk.Arrays, names: Sequence[str], networks: int) -> di
     return found | ({"size": MODES, "modes_of": MODES_OF} if len(digits) < len(names) else {})
 
 
-def _describe(name: str) -> dict[str, Any]:
-    """Return what decides a group, in words and numbers as a manifest has them."""
-    group = GROUPS[name]
+def describe_group(group: Group) -> dict[str, Any]:
+    """Return what decides networks of a group, in words and numbers as a manifest has them."""
     recipe, objective = group.recipe._asdict(), group.objective._asdict()
+    return {**group._asdict(), "recipe": recipe, "objective": objective}
+
+
+def _describe(name: str) -> dict[str, Any]:
+    """Return what decides a group of the study, and what is measured of it."""
+    group = GROUPS[name]
     states = {"training": STATES_TRAINING, "classifier": CLASSIFIER}
     return {
-        **group._asdict(),
-        "recipe": recipe,
-        "objective": objective,
+        **describe_group(group),
         "samples": SAMPLES,
         **(states if group.sequences == "states" else {}),
     }

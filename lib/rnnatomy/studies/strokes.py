@@ -51,6 +51,20 @@ class Drawing(NamedTuple):
     images: Float[np.ndarray, "sample time feature"]
 
 
+class Decoder(NamedTuple):
+    """A decoder that is taken apart.
+
+    Attributes:
+        parts: of its matrices, by name.
+        whole: what it draws with nothing removed.
+        draw: what it draws with another matrix of a name.
+    """
+
+    parts: dict[str, svd.SVD]
+    whole: Drawing
+    draw: Callable[[str, np.ndarray], Drawing]
+
+
 def publish(networks: int = 3, report: Callable[[str], None] = progress.print_line) -> None:
     """Remove single directions from the decoders of the autoencoders: ``results/strokes``.
 
@@ -117,9 +131,21 @@ def take_apart(seed: int, data_sha256: str, network: engine.Made) -> disk.Arrays
         data_sha256: checksum of the images.
         network: as of ``autoencoder.train_networks``.
     """
-    model = runs.restore(autoencoder.run_of(network, "network"))
-    images = autoencoder.binarised(inputs.mnist(data_sha256).test.images)[:DRAWN]
+    model, images = restore(data_sha256, network)
     return measure_decoder(model, images, np.random.default_rng(seed))
+
+
+def restore(
+    data_sha256: str, network: engine.Made
+) -> tuple[Any, Float[np.ndarray, "sample time feature"]]:
+    """Return a trained autoencoder, and the images that it is to copy.
+
+    Args:
+        data_sha256: checksum of the images.
+        network: as of ``autoencoder.train_networks``.
+    """
+    model = runs.restore(autoencoder.run_of(network, "network"))
+    return model, autoencoder.binarised(inputs.mnist(data_sha256).test.images)[:DRAWN]
 
 
 def measure_decoder(
@@ -147,6 +173,24 @@ def measure_decoder(
         less ink or height; all but the first also of the control, as "random_cost" and so on. NaN
         where a matrix has fewer directions.
     """
+    decoder = open_decoder(model, inputs)
+    found = {key: np.full((len(names), REMOVED), np.nan) for key in AXES if key != "whole"}
+    for row, name in enumerate(names):
+        for column in range(min(REMOVED, len(decoder.parts[name].s))):
+            for key, value in measure_direction(decoder, name, column + 1, rng, 1).items():
+                found[key][row, column] = np.squeeze(value)
+    return disk.single({"whole": decoder.whole.cost.mean(), **found})
+
+
+def open_decoder(
+    model: vae.Autoencoder, inputs: Float[np.ndarray, "sample time feature"]
+) -> Decoder:
+    """Take the matrices of a decoder apart, and see what it draws.
+
+    Args:
+        model: as of ``measure_decoder``.
+        inputs: as of ``measure_decoder``.
+    """
     latent = vae.posterior(model, inputs).mean
     parts = ranks.decompose(access.matrices(model, "decoder"))
     whole = {name: svd.compose(part) for name, part in parts.items()}
@@ -156,18 +200,34 @@ def measure_decoder(
         cost, images = _draw(changed, latent, jnp.asarray(inputs))
         return Drawing(np.asarray(cost), np.asarray(images, np.float64))
 
-    before = draw(names[0], whole[names[0]])
-    found = {key: np.full((len(names), REMOVED), np.nan) for key in AXES if key != "whole"}
-    for row, name in enumerate(names):
-        shares = svd.energy(parts[name])
-        for column, share in enumerate(shares[:REMOVED]):
-            without = draw(name, svd.compose(svd.without(parts[name], column + 1)))
-            control = draw(name, controls.remove_random(rng, whole[name], share))
-            values = {"share": share, **_compare(before, without)}
-            values |= {f"random_{key}": value for key, value in _compare(before, control).items()}
-            for key, value in values.items():
-                found[key][row, column] = value
-    return disk.single({"whole": before.cost.mean(), **found})
+    first = next(iter(whole))
+    return Decoder(parts, draw(first, whole[first]), draw)
+
+
+def measure_direction(
+    decoder: Decoder, name: str, direction: int, rng: np.random.Generator, draws: int
+) -> dict[str, Any]:
+    """Measure what a decoder draws without one direction of a matrix, see ``measure_decoder``.
+
+    Args:
+        decoder: taken apart.
+        name: of the matrix.
+        direction: its number, from 1.
+        rng: source of the random directions.
+        draws: so many times random directions are removed.
+
+    Returns:
+        "share", "cost" and so on; of the control "random_cost" and so on, one of each draw.
+    """
+    part = decoder.parts[name]
+    matrix, share = svd.compose(part), float(svd.energy(part)[direction - 1])
+    without = decoder.draw(name, svd.compose(svd.without(part, direction)))
+    control = [
+        _compare(decoder.whole, decoder.draw(name, controls.remove_random(rng, matrix, share)))
+        for _ in range(draws)
+    ]
+    found = {"share": share, **_compare(decoder.whole, without)}
+    return found | {f"random_{key}": np.array([c[key] for c in control]) for key in _MEASURES}
 
 
 def ink(images: Float[np.ndarray, "sample time feature"]) -> Float[np.ndarray, " sample"]:
