@@ -12,6 +12,8 @@ CONFIGS = {
     "Seq2Seq": {"feature": FEATURE, "hidden": HIDDEN, "cell": "gru", "tied": False},
     "VAE": {"frames": 5, "feature": FEATURE, "hidden": HIDDEN, "latent": 2},
     "MLPVAE": {"frames": 5, "feature": FEATURE, "hidden": HIDDEN, "latent": 2},
+    "MLP": {"frames": 5, "feature": FEATURE, "hidden": HIDDEN, "classes": 4},
+    "Logistic": {"frames": 5, "feature": FEATURE, "classes": 4},
 }
 RECURRENT = [name for name in CONFIGS if models.MODELS[name].RECURRENT]
 
@@ -69,6 +71,10 @@ BAD_CONFIGS = {
     ),
     "an unknown cell": (CONFIG | {"cell": "rnn"}, "cell 'rnn' is unknown: choose from lstm, gru"),
     "a list for a cell": (CONFIG | {"cell": ["gru"]}, r"cell \['gru'\] is unknown"),
+    "an activation of its own": (
+        {"model": "MLP", **CONFIGS["MLP"], "activation": "sigmoid"},
+        "activation 'sigmoid' is unknown: choose from relu, tanh",
+    ),
     "no unit": (CONFIG | {"hidden": 0}, "hidden is 0: give a whole number of at least 1"),
     "a negative size": (CONFIG | {"feature": -3}, "feature is -3: give a whole number"),
     "words for a size": (CONFIG | {"hidden": "12"}, "hidden is '12': give a whole number"),
@@ -175,10 +181,31 @@ def test_sequences_that_do_not_fit_are_refused(as_users, function, shape):
         function(build("VAE"), np.zeros(shape, np.float32))
 
 
-def test_what_is_not_recurrent_has_no_hidden_states(inputs):
-    for function in (access.hidden_states, access.last_states):
-        with pytest.raises(ValueError, match="a MLPVAE has no hidden states: give a recurrent"):
-            function(build("MLPVAE"), inputs)
+@pytest.mark.parametrize("model", [name for name in CONFIGS if name not in RECURRENT])
+def test_what_is_not_recurrent_has_no_hidden_states(model, inputs):
+    message = f"a {model} has no hidden states: give a recurrent"
+    with pytest.raises(ValueError, match=message):
+        access.hidden_states(build(model), inputs)
+    with pytest.raises(ValueError, match=message):
+        build(model).states(jnp.asarray(inputs))
+    with pytest.raises(ValueError, match="a MLPVAE has no hidden states: give a recurrent"):
+        access.last_states(build("MLPVAE"), inputs)
+
+
+@pytest.mark.parametrize("model", [name for name in CONFIGS if "classes" in CONFIGS[name]])
+def test_the_last_states_of_a_classifier_are_what_its_readout_reads(model, inputs):
+    network = build(model)
+    network.readout.bias[...] = jnp.arange(4.0)
+    W, b = access.readout(network)
+    states = access.last_states(network, inputs)
+    assert isinstance(states, np.ndarray) and states.shape == (7, W.shape[1])
+    np.testing.assert_allclose(states @ W.T + b, network(jnp.asarray(inputs)), atol=1e-5)
+
+
+@pytest.mark.parametrize("model", ["MLP", "Logistic"])
+def test_what_takes_one_length_refuses_another(as_users, model, inputs):
+    with pytest.raises(ValueError, match=f"sequences of 4 frames: this {model} takes 5"):
+        access.last_states(build(model), inputs[:, 1:])
 
 
 @pytest.mark.parametrize("model", RECURRENT)

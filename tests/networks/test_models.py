@@ -301,6 +301,8 @@ SIZES = {
     models.Seq2Seq: ["feature", "hidden"],
     models.VAE: ["frames", "feature", "hidden", "latent"],
     models.MLPVAE: ["frames", "feature", "hidden", "latent"],
+    models.MLP: ["frames", "feature", "hidden", "classes"],
+    models.Logistic: ["frames", "feature", "classes"],
 }
 
 
@@ -317,3 +319,55 @@ def test_a_network_of_no_size_is_refused(as_users, kind, name, size):
 def test_an_unknown_likelihood_is_refused(kind):
     with pytest.raises(ValueError, match="choose from bernoulli, gaussian"):
         kind(5, 3, 6, 2, likelihood="poisson", rngs=nnx.Rngs(0))
+
+
+FORMULAS = {"relu": lambda x: np.maximum(x, 0), "tanh": np.tanh}
+
+
+@pytest.mark.parametrize("activation", models.ACTIVATIONS)
+def test_a_perceptron_is_that_of_plain_numpy(inputs, activation):
+    made = models.MLP(9, 3, HIDDEN, 4, activation=activation, rngs=nnx.Rngs(2))
+    arrays, formula = with_biases(made), FORMULAS[activation]
+    assert arrays["read.kernel"].shape == (27, 2 * HIDDEN)
+    hidden = np.asarray(inputs, np.float64).reshape(5, 27)
+    for name in ("read", "read_on"):
+        hidden = formula(hidden @ arrays[f"{name}.kernel"] + arrays[f"{name}.bias"])
+    np.testing.assert_allclose(made.features(inputs), hidden, atol=1e-5)
+    logits = hidden @ arrays["readout.kernel"] + arrays["readout.bias"]
+    np.testing.assert_allclose(made(inputs), logits, atol=1e-5)
+
+
+def test_logistic_regression_is_that_of_plain_numpy(inputs):
+    made = models.Logistic(9, 3, 4, rngs=nnx.Rngs(2))
+    arrays = with_biases(made)
+    pixels = np.asarray(inputs, np.float64).reshape(5, 27)
+    np.testing.assert_allclose(made.features(inputs), pixels, atol=1e-6)
+    logits = pixels @ arrays["readout.kernel"] + arrays["readout.bias"]
+    np.testing.assert_allclose(made(inputs), logits, atol=1e-5)
+
+
+@pytest.mark.parametrize("cell", cells.CELLS)
+def test_the_features_of_a_recurrent_classifier_are_its_last_state(inputs, cell):
+    made = models.Classifier(3, HIDDEN, 4, cell=cell, rngs=nnx.Rngs(2))
+    np.testing.assert_array_equal(made.features(inputs), made.states(inputs)[:, -1])
+    np.testing.assert_allclose(made.readout(made.features(inputs)), made(inputs), atol=1e-5)
+
+
+WITHOUT_TIME = {
+    "MLP": models.MLP(9, 3, HIDDEN, 4, rngs=nnx.Rngs(0)),
+    "Logistic": models.Logistic(9, 3, 4, rngs=nnx.Rngs(0)),
+}
+
+
+@pytest.mark.parametrize("name", WITHOUT_TIME)
+def test_a_network_without_time_takes_sequences_of_one_length(as_users, inputs, name):
+    message = f"sequences of 8 frames: this {name} takes 9"
+    for function in (WITHOUT_TIME[name], WITHOUT_TIME[name].features):
+        with pytest.raises(ValueError, match=message):
+            function(inputs[:, 1:])
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", None, ["relu"]])
+def test_an_unknown_activation_is_refused(as_users, activation):
+    with pytest.raises(ValueError, match="is unknown: choose from relu, tanh"):
+        models.MLP(9, 3, HIDDEN, 4, activation=activation, rngs=nnx.Rngs(0))

@@ -3,6 +3,7 @@ import shutil
 
 import hostile
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
@@ -21,6 +22,8 @@ NETWORKS = {
     "Seq2Seq": {"feature": 3, "hidden": 4, "cell": "lstm", "tied": False, "residual": True},
     "VAE": {"frames": 6, "feature": 3, "hidden": 4, "latent": 2, "likelihood": "gaussian"},
     "MLPVAE": {"frames": 6, "feature": 3, "hidden": 4, "latent": 2},
+    "MLP": {"frames": 6, "feature": 3, "hidden": 4, "classes": 5, "activation": "tanh"},
+    "Logistic": {"frames": 6, "feature": 3, "classes": 5},
 }
 
 
@@ -397,6 +400,20 @@ def test_a_network_of_any_model_is_restored(model, tmp_path):
     again = runs.restore(run)
     assert type(again) is type(network) and again.config == network.config
     assert_same(access.flatten(again), access.flatten(network))
+
+
+@pytest.mark.parametrize("model", [name for name in NETWORKS if "classes" in NETWORKS[name]])
+def test_the_states_of_any_classifier_are_kept_with_it(model, tmp_path):
+    network, run = stored(model, tmp_path)
+    images = np.random.default_rng(0).uniform(size=(20, 6, 3)).astype(np.float32)
+    labels = np.arange(20, dtype=np.int32) % 5
+    full = run._replace(states=access.last_states(network, images), labels=labels)
+    runs.save_run(tmp_path / run.name, full)
+    found = runs.load_run(str(tmp_path / run.name), model)
+    np.testing.assert_allclose(found.logits, network(jnp.asarray(images)), atol=0.05)
+    for states in (full.states[:, 1:], full.states[1:]):
+        with pytest.raises(disk.StoreError, match=r"restore|expected \(20, "):
+            runs.save_run(tmp_path / "other", full._replace(states=states))
 
 
 def stay(model, batch, moment):

@@ -135,14 +135,15 @@ def hidden_states(
 def last_states(
     network: models.Network, inputs: Float[np.ndarray, "sample time feature"]
 ) -> Float[np.ndarray, "sample hidden"]:
-    """Return the last of the ``hidden_states`` of each sequence.
+    """Return what a network keeps of each whole sequence, which a classifier's readout reads.
 
     Args:
-        network: as of ``hidden_states``.
-        inputs: as of ``hidden_states``.
+        network: of a recurrent model, whose last hidden state it is; or a classifier without time,
+            whose last hidden layer it is, or the pixels if there is none.
+        inputs: sequences of one length.
 
     Raises:
-        ValueError: as ``hidden_states``.
+        ValueError: if the network keeps no such thing, or the inputs do not fit it.
     """
     check_sequences(network, inputs)
     return np.asarray(_last_states(network, jnp.asarray(inputs)))
@@ -170,7 +171,7 @@ def _hidden_states(network: Any, inputs: Array) -> Array:
 
 @nnx.jit
 def _last_states(network: Any, inputs: Array) -> Array:
-    return training.predict(lambda batch: network.states(batch)[:, -1], inputs)
+    return training.predict(network.features, inputs)
 
 
 def _cell(network: models.Network, where: str | None) -> tuple[Any, nnx.Module]:

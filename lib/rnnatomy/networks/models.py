@@ -1,11 +1,12 @@
-"""The networks, in Flax NNX: a classifier, a predictor and two autoencoders.
+"""The networks, in Flax NNX: classifiers with and without time, a predictor and two autoencoders.
 
-Each takes the name of its recurrent cell (``cells.CELLS``), and keeps the arguments that it was
+A recurrent one takes the name of its cell (``cells.CELLS``); each keeps the arguments that it was
 made with, so that a run on disk can be put together again from its config. The readout is fixed
 once for the whole book: ``logits = W h + b`` with ``W`` of shape (class, hidden), the transpose of
 Flax's kernel.
 """
 
+from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 import jax
@@ -18,6 +19,9 @@ from rnnatomy.networks import cells
 
 LIKELIHOODS = ("bernoulli", "gaussian")
 """What a decoder's outputs may be: logits of zeros and ones, or means of real numbers."""
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"relu": nnx.relu, "tanh": jnp.tanh}
+"""What the units of a hidden layer without time may make of their inputs, by name."""
 
 LOG_VARIANCE = (-10.0, 10.0)
 """Limits of the logarithm of a variance, so that no exponential of it overflows."""
@@ -62,6 +66,14 @@ class Network(nnx.Module):
         reader = getattr(self, self.RECURRENT[0])
         return cells.unroll(self.entry, reader, self._start(inputs), inputs)
 
+    def features(self, inputs: Float[Array, "batch time feature"]) -> Float[Array, "batch hidden"]:
+        """Return what is kept of a whole sequence: here the last of its hidden states.
+
+        Raises:
+            ValueError: if the network keeps no such thing.
+        """
+        return self.states(inputs)[:, -1]
+
     def _start(self, inputs: Array) -> cells.Carry:
         hidden = dict(self.arguments)["hidden"]
         return cells.initial_carry(self.entry, len(inputs), hidden, inputs.dtype)
@@ -105,6 +117,92 @@ class Classifier(Network):
         entry, start = self.entry, self._start(inputs)
         carry, _ = cells.scan(entry, self.cell, start, inputs, keep=False)
         return self.readout(entry.hidden(carry))
+
+
+class MLP(Network):
+    """A perceptron with two hidden layers, which takes the whole sequence as one vector.
+
+    With an activation a, a vector of all pixels x and the last hidden layer h:
+
+        h = a(W a(W x + b) + b),  logits = W h + b
+
+    Args:
+        frames: length of a sequence, at least 1.
+        feature: size of one frame, at least 1.
+        hidden: number of units of the second hidden layer, at least 1; the first has twice as many.
+        classes: number of classes, at least 1.
+        activation: of the hidden layers, one of ``ACTIVATIONS``.
+        rngs: source of the initial parameters.
+
+    Raises:
+        ValueError: if a size is no whole number of at least 1, or the activation is unknown.
+
+    Reference:
+        Rumelhart, Hinton and Williams (1986).
+    """
+
+    def __init__(
+        self,
+        frames: int,
+        feature: int,
+        hidden: int,
+        classes: int,
+        *,
+        activation: str = "relu",
+        rngs: nnx.Rngs,
+    ):
+        self.arguments = _arguments(
+            frames=frames, feature=feature, hidden=hidden, classes=classes, activation=activation
+        )
+        self.read = nnx.Linear(frames * feature, 2 * hidden, rngs=rngs)
+        self.read_on = nnx.Linear(2 * hidden, hidden, rngs=rngs)
+        self.readout = nnx.Linear(hidden, classes, rngs=rngs)
+
+    def __call__(self, inputs: Float[Array, "batch time feature"]) -> Float[Array, "batch class"]:
+        """Return the logits read from the last hidden layer."""
+        return self.readout(self.features(inputs))
+
+    def features(self, inputs: Float[Array, "batch time feature"]) -> Float[Array, "batch hidden"]:
+        """Return the last hidden layer.
+
+        Raises:
+            ValueError: if the sequences have another length.
+        """
+        activation = ACTIVATIONS[dict(self.arguments)["activation"]]
+        return activation(self.read_on(activation(self.read(_flat(self, inputs)))))
+
+
+class Logistic(Network):
+    """Multinomial logistic regression: a linear readout of all pixels, with nothing before it.
+
+    Args:
+        frames: length of a sequence, at least 1.
+        feature: size of one frame, at least 1.
+        classes: number of classes, at least 1.
+        rngs: source of the initial parameters.
+
+    Raises:
+        ValueError: if a size is no whole number of at least 1.
+
+    Reference:
+        Cox (1966).
+    """
+
+    def __init__(self, frames: int, feature: int, classes: int, *, rngs: nnx.Rngs):
+        self.arguments = _arguments(frames=frames, feature=feature, classes=classes)
+        self.readout = nnx.Linear(frames * feature, classes, rngs=rngs)
+
+    def __call__(self, inputs: Float[Array, "batch time feature"]) -> Float[Array, "batch class"]:
+        """Return the logits read from the pixels."""
+        return self.readout(self.features(inputs))
+
+    def features(self, inputs: Float[Array, "batch time feature"]) -> Float[Array, "batch hidden"]:
+        """Return all pixels of a sequence in a row, frame after frame.
+
+        Raises:
+            ValueError: if the sequences have another length.
+        """
+        return _flat(self, inputs)
 
 
 class Trajectory(NamedTuple):
@@ -380,6 +478,9 @@ def _argument(name: str, value: Any) -> Any:
     elif name == "likelihood" and value not in LIKELIHOODS:
         known = ", ".join(LIKELIHOODS)
         raise ValueError(f"likelihood {value!r} is unknown: choose from {known}.")
+    elif name == "activation" and (not isinstance(value, str) or value not in ACTIVATIONS):
+        known = ", ".join(ACTIVATIONS)
+        raise ValueError(f"activation {value!r} is unknown: choose from {known}.")
     elif name in SWITCHES and not isinstance(value, bool):
         raise ValueError(f"{name} is {value!r}: give True or False.")
     elif name in SIZES:
@@ -388,6 +489,17 @@ def _argument(name: str, value: Any) -> Any:
             raise ValueError(f"{name} is {value!r}: give a whole number of at least 1.")
         return int(value)
     return value
+
+
+def _flat(
+    network: Network, inputs: Float[Array, "batch time feature"]
+) -> Float[Array, "batch pixel"]:
+    """Return each sequence as one vector, if it has the length that a network takes."""
+    frames = dict(network.arguments)["frames"]
+    if inputs.shape[1] != frames:
+        name = type(network).__name__
+        raise ValueError(f"sequences of {inputs.shape[1]} frames: this {name} takes {frames}.")
+    return inputs.reshape(len(inputs), -1)
 
 
 def _noise(likelihood: str) -> nnx.Param | None:
@@ -399,5 +511,7 @@ def _posterior(outputs: Array) -> Posterior:
     return Posterior(mean, jnp.clip(log_variance, *LOG_VARIANCE))
 
 
-MODELS: dict[str, Any] = {model.__name__: model for model in (Classifier, Seq2Seq, VAE, MLPVAE)}
+MODELS: dict[str, Any] = {
+    model.__name__: model for model in (Classifier, Seq2Seq, VAE, MLPVAE, MLP, Logistic)
+}
 """Every model by the name that a config gives it."""

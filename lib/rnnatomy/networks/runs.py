@@ -235,7 +235,7 @@ def _check_states(run: Run) -> None:
         raise disk.StoreError(
             f"run {run.name!r} holds states without labels, or labels without states; restore it."
         )
-    hidden, classes = run.config["hidden"], run.config.get("classes")
+    hidden, classes = run.readout.shape[1], run.config.get("classes")
     expected = (len(run.labels), hidden)
     if run.labels.ndim != 1 or run.labels.dtype.kind not in "iu" or run.states.shape != expected:
         raise disk.StoreError(

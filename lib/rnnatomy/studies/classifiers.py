@@ -125,10 +125,29 @@ def fit_classifiers(
     Returns:
         Runs without a name, whose provenance is the seed alone.
     """
+    return fit_networks(data, seeds, recipe, classifier(data, hidden), **options)
+
+
+def fit_networks(
+    data: datasets.Dataset,
+    seeds: Sequence[int],
+    recipe: training.Recipe,
+    create: training.Create,
+    **options: Any,
+) -> list[runs.Run]:
+    """Fit one network per seed to tell classes apart, as ``fit_classifiers``.
+
+    Args:
+        data: as of ``train_classifiers``.
+        seeds: one network each.
+        recipe: optimiser and schedule.
+        create: makes an untrained network with a readout from a key.
+        options: as of ``training.fit_ensemble``.
+    """
     keys = jax.vmap(jax.random.key)(np.asarray(seeds))
     validation = tuple(jnp.asarray(part) for part in data.validation)
     fitted = training.fit_ensemble(
-        classifier(data, hidden),
+        create,
         training.cross_entropy,
         (data.train.images, data.train.labels),
         recipe,
@@ -148,7 +167,7 @@ def fit_classifiers(
     return made
 
 
-def describe(model: models.Classifier, data: datasets.Dataset, seed: int) -> runs.Run:
+def describe(model: models.Network, data: datasets.Dataset, seed: int) -> runs.Run:
     """Measure a trained classifier on the test part and gather it into a run without a name."""
     labels, states = data.test.labels, access.last_states(model, data.test.images)
     run = runs.Run(

@@ -24,6 +24,11 @@ def mnist(checksum: str) -> datasets.Dataset:
     return _load(datasets.mnist, checksum)
 
 
+def digits(checksum: str) -> datasets.Dataset:
+    """Load the digits of 8 x 8 pixels in a job, as ``mnist``."""
+    return _load(datasets.digits, checksum)
+
+
 def published(name: str, model: str = "Classifier") -> runs.Run:
     """Load a run as the input of a job: what is computed with it, not where it comes from.
 

@@ -3,7 +3,7 @@
 In the six decoders of the study ``strokes``, digits came out shorter without the first direction
 of the recurrent matrix of i, and of f; without that of o they came out in less ink, as tall as
 before. That was seen first and said afterwards. Here it is said first: what follows was written
-down before any of these thirty was trained. Three trial networks had been seen by then, and they did
+down before any of these thirty was trained. Three trial networks had been seen by then, which did
 not all agree: in one of them the third prediction fails.
 
 1. Without the first direction of i the height is at most 0.95 of the whole decoder's, in at least

@@ -132,7 +132,10 @@ def doubles(data: xr.Dataset, rule: str) -> Doubles:
 
 def entries(data: xr.Dataset) -> Float[np.ndarray, "network digit direction"]:
     """Return the size of the left vectors' entries, |u_ck|, of the directions that softmax sees."""
-    left = np.linalg.svd(data["readout"].to_numpy().astype(float), full_matrices=False)[0]
+    if "left" in data:
+        left = data["left"].to_numpy().astype(float)
+    else:
+        left = np.linalg.svd(data["readout"].to_numpy().astype(float), full_matrices=False)[0]
     return np.abs(left[:, :, :-1])
 
 
