@@ -27,6 +27,17 @@ def test_sequences_are_held_out_of_training_and_of_its_statistics():
     np.testing.assert_allclose(whole.std(axis=0), 1, atol=1e-3)
 
 
+def test_actions_can_be_left_out():
+    made = [synthetic.sequence(action, n) for action in ("walking", "running") for n in (1, 2, 3)]
+    parts = protocols.hold_out(made, 0, without=("walking",))
+    assert [each.name for each in parts.recorded] == ["running_1"]
+    alone = protocols.hold_out(made[3:], 0)
+    for one, two in zip(parts.training, alone.training, strict=True):
+        np.testing.assert_array_equal(one, two)
+    with pytest.raises(ValueError, match=r"action 'hopping' is not there: choose from walking, ru"):
+        protocols.hold_out(made, 0, without=("hopping",))
+
+
 def test_each_recording_is_scaled_by_itself():
     made = [synthetic.recording("01", 0), synthetic.recording("07", 50)]
     made[1].frames[:, 20] = 3  # used in one recording alone

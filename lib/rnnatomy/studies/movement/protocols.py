@@ -152,7 +152,9 @@ class Parts(NamedTuple):
     recorded: list[mocap.Sequence]
 
 
-def hold_out(sequences: Sequence[mocap.Sequence], number: int) -> Parts:
+def hold_out(
+    sequences: Sequence[mocap.Sequence], number: int, without: Sequence[str] = ()
+) -> Parts:
     """Hold out some sequences of each action: two of five, or half of those where there are fewer.
 
     A single sequence is split in time first.
@@ -160,23 +162,51 @@ def hold_out(sequences: Sequence[mocap.Sequence], number: int) -> Parts:
     Args:
         sequences: of any actions.
         number: of the choice, from 0; the first sequence held out moves on with it.
+        without: names of actions that are left out of both parts.
+
+    Raises:
+        ValueError: if an action that is to be left out is not there.
     """
     actions = list(dict.fromkeys(each.action for each in sequences))
-    train, held, numbers = [], list[mocap.Sequence](), []
+    missing = [name for name in without if name not in actions]
+    if missing:
+        raise ValueError(f"action {missing[0]!r} is not there: choose from {', '.join(actions)}.")
+    train, held = list[mocap.Sequence](), list[mocap.Sequence]()
     for action in actions:
-        own = [each for each in sequences if each.action == action]
-        own = mocap.split_in_time(own[0], 2) if len(own) == 1 else own
-        out = {(number + k) % len(own) for k in range(min(2, len(own) // 2))}
-        train += [each.frames for k, each in enumerate(own) if k not in out]
-        held += [own[k] for k in sorted(out)]
-        numbers += [actions.index(action)] * len(out)
-    still = [mocap.without_root(frames) for frames in train]
+        if action not in without:
+            own = [each for each in sequences if each.action == action]
+            own = mocap.split_in_time(own[0], 2) if len(own) == 1 else own
+            out = places_held_out(len(own), number)
+            train += [each for k, each in enumerate(own) if k not in out]
+            held += [own[k] for k in sorted(out)]
+    return part(train, held)
+
+
+def places_held_out(count: int, number: int) -> set[int]:
+    """Return which of so many sequences of an action are held out, by their places from 0.
+
+    Args:
+        count: sequences of the action, at least two.
+        number: of the choice, from 0.
+    """
+    return {(number + k) % count for k in range(min(2, count // 2))}
+
+
+def part(train: Sequence[mocap.Sequence], held: Sequence[mocap.Sequence]) -> Parts:
+    """Scale sequences by those that are trained on, and number the actions of those held out.
+
+    Args:
+        train: sequences to train on.
+        held: sequences that are held out.
+    """
+    still = [mocap.without_root(each.frames) for each in train]
     by = mocap.normalise(still)
+    actions = list(dict.fromkeys(each.action for each in held))
     return Parts(
         [_clipped(frames, by) for frames in still],
         [_clipped(mocap.without_root(each.frames), by) for each in held],
-        numbers,
-        held,
+        [actions.index(each.action) for each in held],
+        list(held),
     )
 
 

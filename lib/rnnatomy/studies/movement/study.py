@@ -96,8 +96,37 @@ def publish(networks: int = 4, report: Callable[[str], None] = progress.print_li
     axes = AXES | sequence_axes(list(_tasks()), names)
     arrays = results.stack(rows, axes, "task") | results.stack(rows, axes, "choice")
     arrays |= {k: array for row in rows for k, array in row.items() if k not in arrays}
-    found = results.dataset(arrays, axes, _coordinates(networks, names))
+    found = results.dataset(arrays, axes, coordinates(networks, names))
     results.publish("movement", found, engine.facts(kept) | facts)
+
+
+def coordinates(networks: int, recordings: Sequence[str]) -> dict[str, Any]:
+    """Return what stands along the axes of the study.
+
+    Args:
+        networks: how many.
+        recordings: names, such as "01".
+    """
+    methods, views = list(scoring.METHODS), list(embeddings.WITH_NETWORK)
+    return {
+        "task": list(_tasks()),
+        "network": np.arange(networks),
+        "epoch": np.arange(1 + protocols.AUTHORS.recipe.epochs),
+        "held_epoch": np.arange(1 + protocols.HELD_OUT.recipe.epochs),
+        "view": views,
+        "plain_view": list(embeddings.WITHOUT_NETWORK),
+        "clustering": methods,
+        "gauge_view": views[:2],
+        "gauge_clustering": methods[:2],
+        "choice": np.arange(protocols.CHOICES),
+        "state": protocols.STATES,
+        "smoothing": protocols.HELD_OUT.seconds,
+        "count": COUNTS,
+        "recording": list(recordings),
+        "role": ("own", "other"),
+        "action": list(mocap.ACTIONS),
+        "mode": np.arange(1, 1 + embeddings.FEW_MODES),
+    }
 
 
 def _jobs(
@@ -117,8 +146,12 @@ def _jobs(
     return [*jobs, engine.Job("movement-subject-86", _subject_86, settings)]
 
 
-def _checked(motions: list[Motion], checksum: str) -> list[Motion]:
-    """Refuse, in a job, other movements than it was given out for: frames, names or labels."""
+def checked(motions: list[Motion], checksum: str) -> list[Motion]:
+    """Refuse, in a job, other movements than it was given out for: frames, names or labels.
+
+    Raises:
+        EngineError: if their checksum is another one.
+    """
     found = identity.fingerprint(motions)
     if found != checksum:
         raise engine.EngineError(
@@ -141,7 +174,7 @@ def _tasks() -> dict[str, tuple[Sequence[str], protocols.Plan]]:
 def _authors(task: str, seeds: Sequence[int], data_sha256: str) -> disk.Arrays:
     """Train on some sequences as the authors do, and cluster the same ones, as a job."""
     names, plan = _tasks()[task]
-    sequences = _checked(mocap.sequences(mocap.ACTIONS), data_sha256)
+    sequences = checked(mocap.sequences(mocap.ACTIONS), data_sha256)
     frames, labels = protocols.concatenate(names, sequences)
     fitted = fitting.fit([frames], plan, seeds, engine.checkpoint())
     plain = scoring.joined_table(
@@ -175,12 +208,29 @@ def _authors(task: str, seeds: Sequence[int], data_sha256: str) -> disk.Arrays:
 
 def _held_out(number: int, seeds: Sequence[int], data_sha256: str) -> disk.Arrays:
     """Train on some sequences of each action, and cluster others, as a job."""
-    sequences = _checked(mocap.sequences(mocap.ACTIONS), data_sha256)
+    sequences = checked(mocap.sequences(mocap.ACTIONS), data_sha256)
     parts, plan = protocols.hold_out(sequences, number), protocols.HELD_OUT
-    lengths = [len(frames) for frames in parts.held]
+    fitted = fitting.fit(parts.training, plan, seeds, engine.checkpoint())
+    played = page.player_data(training.member(fitted, 0), parts, plan) if number == 0 else {}
+    return held_tables(fitted, parts, seeds) | played
+
+
+def held_tables(
+    fitted: training.Fitted, parts: protocols.Parts, seeds: Sequence[int]
+) -> disk.Arrays:
+    """Cluster what is held out in every representation, and score the clusters.
+
+    Args:
+        fitted: networks that were trained on the other part, with the plan ``HELD_OUT``.
+        parts: what was trained on, and what is held out.
+        seeds: of the networks.
+
+    Returns:
+        Arrays by the names in ``AXES`` that begin with "held", without the axis "choice".
+    """
+    plan, lengths = protocols.HELD_OUT, [len(frames) for frames in parts.held]
     labels = np.repeat(parts.actions, lengths)
     count = len(np.unique(labels))
-    fitted = fitting.fit(parts.training, plan, seeds, engine.checkpoint())
     score = partial(scoring.agreement, labels=labels)
 
     def table(rows: embeddings.Rows, seed: int) -> np.ndarray:
@@ -203,13 +253,12 @@ def _held_out(number: int, seeds: Sequence[int], data_sha256: str) -> disk.Array
         "held_gauge": gauges,
         "held_roles": roles,
     }
-    played = page.player_data(training.member(fitted, 0), parts, plan) if number == 0 else {}
-    return disk.single(arrays) | played
+    return disk.single(arrays)
 
 
 def _subject_86(seeds: Sequence[int], data_sha256: str) -> disk.Arrays:
     """Train on all recordings of subject 86, and cluster each by itself, as a job."""
-    recordings = _checked(mocap.recordings(), data_sha256)
+    recordings = checked(mocap.recordings(), data_sha256)
     plan, frames = protocols.SUBJECT_86, protocols.scale_each(recordings)
     fitted = fitting.fit(frames, plan, seeds, engine.checkpoint())
     rows: list[disk.Arrays] = []
@@ -263,27 +312,9 @@ def _models(
     return [fresh, *fitting.networks_by_epoch(fitted, seed)]
 
 
-def _coordinates(networks: int, recordings: Sequence[str]) -> dict[str, Any]:
-    methods, views = list(scoring.METHODS), list(embeddings.WITH_NETWORK)
-    return {
-        "task": list(_tasks()),
-        "network": np.arange(networks),
-        "epoch": np.arange(1 + protocols.AUTHORS.recipe.epochs),
-        "held_epoch": np.arange(1 + protocols.HELD_OUT.recipe.epochs),
-        "view": views,
-        "plain_view": list(embeddings.WITHOUT_NETWORK),
-        "clustering": methods,
-        "gauge_view": views[:2],
-        "gauge_clustering": methods[:2],
-        "choice": np.arange(protocols.CHOICES),
-        "state": protocols.STATES,
-        "smoothing": protocols.HELD_OUT.seconds,
-        "count": COUNTS,
-        "recording": list(recordings),
-        "role": ("own", "other"),
-        "action": list(mocap.ACTIONS),
-        "mode": np.arange(1, 1 + embeddings.FEW_MODES),
-    }
+def describe(plan: protocols.Plan) -> dict[str, Any]:
+    """Return a plan as it comes back from a file: with lists, and no tuples."""
+    return plan._asdict() | {"recipe": plan.recipe._asdict(), "seconds": list(plan.seconds)}
 
 
 def _facts(networks: int) -> dict[str, Any]:
@@ -293,13 +324,9 @@ def _facts(networks: int) -> dict[str, Any]:
         "held_out": protocols.HELD_OUT,
         "subject_86": protocols.SUBJECT_86,
     }
-    # as it comes back from a file: lists, no tuples
-    described = {name: plan._asdict() for name, plan in plans.items()}
-    for plan in described.values():
-        plan |= {"recipe": plan["recipe"]._asdict(), "seconds": list(plan["seconds"])}
     return {
         "networks": networks,
-        **described,
+        **{name: describe(plan) for name, plan in plans.items()},
         "shortest": scoring.SHORTEST,
         "candidates": list(scoring.CANDIDATES),
     }
