@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,7 +38,7 @@ from playwright.sync_api import Browser, Error, sync_playwright
 
 from rnnatomy.analysis import svd
 from rnnatomy.data import datasets
-from rnnatomy.networks import training
+from rnnatomy.networks import training, wide
 from rnnatomy.store import checkout, disk
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -79,10 +80,9 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture(autouse=True, scope="session")
 def lenient_optimiser() -> Iterator[None]:
     """Optax itself raises floats to whole-number step counts, which strict promotion forbids."""
-    one_cycle = training.one_cycle
 
-    def lenient(*arguments: Any) -> Any:
-        optimiser = one_cycle(*arguments)
+    def lenient(make: Callable[..., Any], *arguments: Any) -> Any:
+        optimiser = make(*arguments)
 
         def update(*arguments: Any) -> Any:
             with jax.numpy_dtype_promotion("standard"):
@@ -91,7 +91,8 @@ def lenient_optimiser() -> Iterator[None]:
         return optimiser._replace(update=update)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "one_cycle", lenient)
+        patch.setattr(training, "one_cycle", partial(lenient, training.one_cycle))
+        patch.setattr(wide, "clipped_adam", partial(lenient, wide.clipped_adam))
         yield
 
 

@@ -88,6 +88,22 @@ def test_sequences_are_read_without_the_first_row_of_the_file(tiny):
         np.testing.assert_array_equal(sequence.frames, tiny.frames[sequence.name][1:])
 
 
+def test_single_sequences_are_read_whole(tiny):
+    found = mocap.with_first_rows(["washwindow_1", "walking_2"])
+    assert [(s.name, s.action) for s in found] == [
+        ("washwindow_1", "washwindow"),
+        ("walking_2", "walking"),
+    ]
+    for sequence in found:
+        np.testing.assert_array_equal(sequence.frames, tiny.frames[sequence.name])
+
+
+@pytest.mark.parametrize(("name", "hint"), [("walkin_2", r" \('walking_2' looks"), ("01", r"\.$")])
+def test_a_single_sequence_that_is_not_there_is_refused(tiny, name, hint):
+    with pytest.raises(ValueError, match=f"'{name}' is unknown: give a name like .*{hint}"):
+        mocap.with_first_rows(["walking_1", name])
+
+
 def test_actions_are_picked_by_name_in_the_order_asked(tiny):
     found = mocap.sequences(["washwindow", "walking"])
     assert [sequence.name for sequence in found] == ["washwindow_1", "walking_1", "walking_2"]

@@ -10,6 +10,9 @@ from rnnatomy.studies import __main__, engine, hundred
 
 HERE = Path(__file__).parent
 
+ASKED = {"fullsize"}
+"""Studies whose code stands, and whose hours of computing are still to come."""
+
 
 @pytest.fixture
 def command(monkeypatch):
@@ -24,7 +27,8 @@ def command(monkeypatch):
 
 def test_the_studies_are_those_that_are_published_and_each_has_its_test():
     known = list(__main__.registered())
-    assert set(known) == {"mnist", *results.published()}
+    assert set(known) - ASKED == {"mnist", *results.published()}
+    assert set(known) >= ASKED
     assert known[:4] == ["mnist", "thousand", "hundred", "collapse"]  # whose networks others read
     assert known.index("autoencoder") < known.index("strokes")
     for name in known:

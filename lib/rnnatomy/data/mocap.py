@@ -217,6 +217,38 @@ def sequences(actions: Iterable[str] | None = None) -> list[Sequence]:
     return [_sequence(name, _verified(source, folder, name)) for name in chosen]
 
 
+def with_first_rows(names: Iterable[str]) -> list[Sequence]:
+    """Load some sequences as their files have them, with the first row that ``sequences`` leaves.
+
+    Su and Shlizerman keep these rows. Where files follow each other, they mark the borders: one
+    frame upright with arms spread, between a motion and the next.
+
+    Args:
+        names: such as "walking_1".
+
+    Returns:
+        In the order of the names.
+
+    Raises:
+        ValueError: if there is no sequence of a name.
+        DataError: if a file at hand is damaged.
+        DataUnavailable: if a file is neither at hand nor within reach.
+    """
+    source, folder = _source(), files.folder("cmu_mocap")
+    known = {PurePosixPath(name).stem: name for name in source.registry if _action(name) in ACTIONS}
+    chosen = list(names)
+    for name in chosen:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f" ({near[0]!r} looks like it)" if near else ""
+            raise ValueError(f"sequence {name!r} is unknown: give a name like 'walking_1'{hint}.")
+    paths = [_verified(source, folder, known[name]) for name in chosen]
+    return [
+        Sequence(name, _action(known[name]), read_frames(path), RATE)
+        for name, path in zip(chosen, paths, strict=True)
+    ]
+
+
 def split_in_time(sequence: Sequence, parts: int) -> list[Sequence]:
     """Cut a sequence into consecutive parts of equal length, up to one frame.
 
