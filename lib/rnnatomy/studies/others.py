@@ -109,7 +109,7 @@ def publish(networks: int = 30) -> None:
         "others",
         [_job(train, name, rates[name], seed, data) for name in ROWS for seed in range(networks)],
     )
-    measured = engine.run("others, measured", [_measurement(kept) for kept in trained])
+    measured = engine.run("others, measured", [measurement(kept) for kept in trained])
     arrays = results.stack([engine.load(kept).arrays for kept in measured], AXES, "network")
     arrays |= disk.single({"trial_accuracy": [a for row in trials.values() for a in row.values()]})
     known = questions.coordinates(arrays["bias"].shape[1])
@@ -131,24 +131,8 @@ def choose(data: Mapping[str, datasets.Dataset]) -> tuple[Trials, list[engine.Ke
     Returns:
         What was found by the jobs, and the jobs. Rows with one rate are not among them.
     """
-    trials: Trials = {name: {} for name, row in ROWS.items() if len(row.rates) > 1}
-    wanted = {name: ROWS[name].rates for name in trials}
-    every: list[engine.Kept] = []
-    while any(wanted.values()):
-        asked = [
-            (name, rate, seed)
-            for name, rates in wanted.items()
-            for rate in rates
-            for seed in TRIAL_SEEDS
-        ]
-        jobs = [_job(attempt, *one, data) for one in asked]
-        kept = engine.run("others, learning rates", jobs)
-        for (name, rate, _), one in zip(asked, kept, strict=True):
-            accuracy = float(engine.load(one).arrays["accuracy"])
-            trials[name].setdefault(rate, []).append(accuracy)
-        every += kept
-        wanted = {name: beyond(own) for name, own in trials.items()}
-    return {name: dict(sorted(own.items())) for name, own in trials.items()}, every
+    wanted = {name: row.rates for name, row in ROWS.items() if len(row.rates) > 1}
+    return search("others", wanted, lambda name, rate, seed: _job(attempt, name, rate, seed, data))
 
 
 def best(own: Mapping[float, Sequence[float]]) -> float:
@@ -162,6 +146,41 @@ def beyond(own: Mapping[float, Sequence[float]]) -> tuple[float, ...]:
     if len(own) >= MOST_RATES or min(own) < found < max(own):
         return ()
     return (found / 2 if found == min(own) else found * 2,)
+
+
+def search(
+    study: str,
+    wanted: Mapping[str, tuple[float, ...]],
+    job: Callable[[str, float, int], engine.Job],
+    further: Callable[[Mapping[float, Sequence[float]]], tuple[float, ...]] = beyond,
+) -> tuple[Trials, list[engine.Kept]]:
+    """Try learning rates for each row, and others as long as there are further ones to try.
+
+    Args:
+        study: its name.
+        wanted: learning rates to try first, by row.
+        job: makes the job of a row, a rate and a seed; it keeps "accuracy", as ``attempt``.
+        further: returns the rates of a row to try next, from all that was found for it.
+
+    Returns:
+        What was found by the jobs, and the jobs.
+    """
+    trials: Trials = {name: {} for name in wanted}
+    every: list[engine.Kept] = []
+    while any(wanted.values()):
+        asked = [
+            (name, rate, seed)
+            for name, rates in wanted.items()
+            for rate in rates
+            for seed in TRIAL_SEEDS
+        ]
+        kept = engine.run(f"{study}, learning rates", [job(*one) for one in asked])
+        for (name, rate, _), one in zip(asked, kept, strict=True):
+            accuracy = float(engine.load(one).arrays["accuracy"])
+            trials[name].setdefault(rate, []).append(accuracy)
+        every += kept
+        wanted = {name: further(own) for name, own in trials.items()}
+    return {name: dict(sorted(own.items())) for name, own in trials.items()}, every
 
 
 def attempt(
@@ -216,15 +235,21 @@ def measure(network: engine.Made, name: str) -> disk.Arrays:
 def coordinates(trials: Trials, rates: Mapping[str, float], networks: int) -> dict[str, Any]:
     """Return the coordinates of networks and of trials.
 
-    They are "model", "seed" and "learning_rate" of each network, which are counted through all
-    rows; and "trial_model" and "trial_rate" of each trial.
+    Args:
+        trials: as of ``choose``.
+        rates: the learning rate of each row.
+        networks: how many each row has.
+
+    Returns:
+        "model", "seed" and "learning_rate" of each network, which are counted through all rows;
+        "trial_model" and "trial_rate" of each trial; and the numbers along the axes.
     """
     tried = [(name, rate) for name, own in trials.items() for rate in own]
     return {
-        "network": np.arange(len(ROWS) * networks),
-        "model": (("network",), np.repeat(list(ROWS), networks)),
-        "seed": (("network",), np.tile(np.arange(networks), len(ROWS))),
-        "learning_rate": (("network",), np.repeat([rates[name] for name in ROWS], networks)),
+        "network": np.arange(len(rates) * networks),
+        "model": (("network",), np.repeat(list(rates), networks)),
+        "seed": (("network",), np.tile(np.arange(networks), len(rates))),
+        "learning_rate": (("network",), np.repeat(list(rates.values()), networks)),
         "trial_model": (("trial",), [name for name, _ in tried]),
         "trial_rate": (("trial",), [rate for _, rate in tried]),
         "trial_seed": list(TRIAL_SEEDS),
@@ -239,6 +264,12 @@ def config(row: Row, data: datasets.Dataset) -> dict[str, Any]:
     taken = inspect.signature(models.MODELS[row.model].__init__).parameters
     own = {name: size for name, size in sizes.items() if name in taken}
     return {"model": row.model, **own, **row.options}
+
+
+def measurement(kept: engine.Kept) -> engine.Job:
+    """Return the job that measures a network."""
+    label = f"{kept.label} measured"
+    return engine.Job(label, measure, {"name": kept.label}, {"network": kept})
 
 
 def _job(
@@ -259,11 +290,6 @@ def _job(
         "recipe": _recipe(row, rate)._asdict(),
     }
     return engine.Job(f"others, {name}, {rate:g}, {seed}", work, settings, many="seed")
-
-
-def _measurement(kept: engine.Kept) -> engine.Job:
-    label = f"{kept.label} measured"
-    return engine.Job(label, measure, {"name": kept.label}, {"network": kept})
 
 
 def _facts(rates: Mapping[str, float]) -> dict[str, Any]:

@@ -89,7 +89,8 @@ def lost_at(data: xr.Dataset, threshold: float, direction: int) -> Rate:
     The control is the direction of the same place in a random basis that is ordered by size.
     """
     taken = data["single"].sel(direction=direction).to_numpy() < threshold
-    at = data["random_lost"].sel(threshold=_threshold(threshold), place=min(direction, 9))
+    last = min(direction, data.sizes["place"])
+    at = data["random_lost"].sel(threshold=_threshold(threshold), place=last)
     return Rate(taken, at.to_numpy() / questions.BASES)
 
 
