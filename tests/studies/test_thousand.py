@@ -1,9 +1,12 @@
+import shutil
+
 import numpy as np
 import pytest
+import xarray as xr
 from studies import tiny
 
 from rnnatomy.analysis import cutoffs, understudies
-from rnnatomy.store import results
+from rnnatomy.store import checkout, results
 from rnnatomy.studies import classifiers, mechanism, questions, thousand
 
 NETWORKS = 3
@@ -149,3 +152,48 @@ def test_the_rule_finds_the_same_in_what_is_published(one):
     for rule in understudies.RULES.values():
         found = understudies.find(published, rule)
         assert np.mean(found != understudies.find(removed, rule)) < 0.02
+
+
+@pytest.fixture
+def growing(small, tmp_path, monkeypatch, capsys):
+    """Publish a tiny study of some networks, and tell the seeds that were trained for it."""
+    tiny.patch_study(monkeypatch, small, tmp_path)
+
+    def publish(networks):
+        shutil.rmtree(tmp_path / "build", ignore_errors=True)
+        thousand.publish(networks)
+        folders = (tmp_path / "build" / "jobs").glob("thousand-*")
+        names = {path.name.rpartition("-")[0] for path in folders if "measured" not in path.name}
+        seeds = sorted(int(name.rpartition("-")[2]) for name in names)
+        return results.load_study("thousand"), seeds, capsys.readouterr().out
+
+    return publish
+
+
+def test_a_published_study_grows_by_the_networks_that_it_has_not(growing, few):
+    before, seeds, _ = growing(2)
+    assert seeds == [0, 1] and "grown_from" not in before.provenance
+    study, seeds, told = growing(NETWORKS)
+    assert seeds == [0, 1, 2] and "the first and the last come out so" in told
+    xr.testing.assert_identical(study.data, few[0].data)
+    assert study.provenance["grown_from"]["networks"] == 2
+    assert study.provenance["networks"] == NETWORKS
+
+
+def test_a_study_that_comes_out_otherwise_is_made_anew(growing, monkeypatch, few):
+    before, _, _ = growing(2)
+    swapped = before._replace(data=before.data.isel(network=[1, 1]))
+    results.save_study(checkout.root() / "results" / "thousand", swapped)
+    study, seeds, told = growing(NETWORKS)
+    assert seeds == [0, 1, 2] and "network 0 comes out otherwise" in told
+    xr.testing.assert_identical(study.data, few[0].data)
+    assert "grown_from" not in study.provenance
+
+
+@pytest.mark.parametrize("networks, anew", [(2, "0"), (3, "1")])
+def test_as_many_networks_or_a_replacement_are_made_anew(growing, monkeypatch, networks, anew):
+    growing(2)
+    monkeypatch.setenv("REPLACE", anew)
+    study, seeds, told = growing(networks)
+    assert "grown_from" not in study.provenance and "come out" not in told
+    assert seeds == list(range(networks))

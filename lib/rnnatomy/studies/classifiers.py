@@ -197,6 +197,8 @@ def trained(
     hidden: int,
     data: datasets.Dataset,
     samples: int | None = None,
+    *,
+    first_seed: int = 0,
 ) -> list[engine.Kept]:
     """Train the networks of a study on the engine, or find those that are trained.
 
@@ -207,6 +209,7 @@ def trained(
         hidden: number of LSTM units.
         data: MNIST, which each process loads for itself.
         samples: so many of the training part are used, the first; None: all.
+        first_seed: those before it are left out.
     """
     settings = {
         "data_sha256": data.checksum,
@@ -218,7 +221,7 @@ def trained(
         label,
         [
             engine.Job(f"{label}-{seed}", train, {"seed": seed, **settings}, many="seed")
-            for seed in range(networks)
+            for seed in range(first_seed, networks)
         ],
     )
 
