@@ -115,7 +115,8 @@ def publish(networks: int = 30) -> None:
     known = questions.coordinates(arrays["bias"].shape[1])
     known |= coordinates(trials, rates, networks)
     found = results.dataset(arrays, AXES, known)
-    facts = _facts(rates) | {"networks": networks, "digits_sha256": data["digits"].checksum}
+    facts = _facts(rates) | {"networks": networks * len(ROWS), "seeds": networks}
+    facts |= {"digits_sha256": data["digits"].checksum}
     jobs = engine.facts(tried, trained, measured)
     classifiers.publish_classifiers("others", found, data["mnist"], jobs, facts)
     for name, own in found["test_accuracy"].groupby("model"):
