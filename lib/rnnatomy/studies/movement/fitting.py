@@ -44,7 +44,7 @@ def fit(
         train,
         plan.recipe,
         keys,
-        measure=_leaves,
+        measure=leaves,
         checkpoint=checkpoint,
     )
 
@@ -83,9 +83,13 @@ def error(model: Any, sequences: Sequence[np.ndarray], plan: protocols.Plan) -> 
     return float(np.square(outputs - targets).mean())
 
 
+def leaves(model: nnx.Module) -> dict[str, Array]:
+    """Return the arrays of a network by number, as ``networks_by_epoch`` finds them in a history.
+
+    As what ``training.fit_ensemble`` measures, it keeps the networks of every epoch.
+    """
+    return {_leaf_name(k): leaf for k, leaf in enumerate(jax.tree.leaves(nnx.state(model)))}
+
+
 def _leaf_name(number: int) -> str:
     return f"{number:02d}"
-
-
-def _leaves(model: nnx.Module) -> dict[str, Array]:
-    return {_leaf_name(k): leaf for k, leaf in enumerate(jax.tree.leaves(nnx.state(model)))}

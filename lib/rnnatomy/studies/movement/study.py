@@ -93,7 +93,7 @@ def publish(networks: int = 4, report: Callable[[str], None] = progress.print_li
     }
     kept = engine.run("movement", _jobs(sequences, recordings, networks), report=report)
     rows = [engine.load(each).arrays for each in kept]
-    axes = AXES | sequence_axes(list(_tasks()), names)
+    axes = AXES | sequence_axes(list(tasks()), names)
     arrays = results.stack(rows, axes, "task") | results.stack(rows, axes, "choice")
     arrays |= {k: array for row in rows for k, array in row.items() if k not in arrays}
     found = results.dataset(arrays, axes, coordinates(networks, names))
@@ -109,7 +109,7 @@ def coordinates(networks: int, recordings: Sequence[str]) -> dict[str, Any]:
     """
     methods, views = list(scoring.METHODS), list(embeddings.WITH_NETWORK)
     return {
-        "task": list(_tasks()),
+        "task": list(tasks()),
         "network": np.arange(networks),
         "epoch": np.arange(1 + protocols.AUTHORS.recipe.epochs),
         "held_epoch": np.arange(1 + protocols.HELD_OUT.recipe.epochs),
@@ -136,7 +136,7 @@ def _jobs(
     seeds = list(range(networks))
     settings = {"seeds": seeds, "data_sha256": identity.fingerprint(sequences)}
     jobs = [
-        engine.Job(f"movement-{task}", _authors, {"task": task, **settings}) for task in _tasks()
+        engine.Job(f"movement-{task}", _authors, {"task": task, **settings}) for task in tasks()
     ]
     jobs += [
         engine.Job(f"movement-held-{number}", _held_out, {"number": number, **settings})
@@ -161,7 +161,7 @@ def checked(motions: list[Motion], checksum: str) -> list[Motion]:
     return motions
 
 
-def _tasks() -> dict[str, tuple[Sequence[str], protocols.Plan]]:
+def tasks() -> dict[str, tuple[Sequence[str], protocols.Plan]]:
     """Return the sequences of each of the authors' tasks, and how they are cut."""
     plans = {"": protocols.AUTHORS, "_short": protocols.SHORT}
     return {
@@ -173,7 +173,7 @@ def _tasks() -> dict[str, tuple[Sequence[str], protocols.Plan]]:
 
 def _authors(task: str, seeds: Sequence[int], data_sha256: str) -> disk.Arrays:
     """Train on some sequences as the authors do, and cluster the same ones, as a job."""
-    names, plan = _tasks()[task]
+    names, plan = tasks()[task]
     sequences = checked(mocap.sequences(mocap.ACTIONS), data_sha256)
     frames, labels = protocols.concatenate(names, sequences)
     fitted = fitting.fit([frames], plan, seeds, engine.checkpoint())
