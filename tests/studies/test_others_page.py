@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from rnnatomy.studies import others_page, questions, rates
+from rnnatomy.studies import fifth, others_page, questions, rates
 
 
 @pytest.fixture(scope="module")
@@ -50,3 +50,21 @@ def test_kinds_come_in_the_order_of_the_study(many):
     assert list(parts) == ["b", "a", "c"]
     assert [part.sizes["network"] for part in parts.values()] == [30, 15, 15]
     np.testing.assert_array_equal(parts["a"]["full"], many["full"][words == "a"])
+
+
+def test_conditions_are_parted_by_units_and_epochs(load_published):
+    grid = load_published("fifth").data
+    parts = others_page.conditions(grid)
+    assert list(parts) == [(hidden, epochs) for epochs, hidden in fifth.CONDITIONS]
+    assert sum(part.sizes["network"] for part in parts.values()) == grid.sizes["network"]
+    for (units, epochs), part in parts.items():
+        assert (part["hidden"] == units).all() and (part["epochs"] == epochs).all()
+
+
+def test_shares_and_accuracies_are_written_in_per_cent(many):
+    found = others_page.portrait(many, 8, 5, 0.1)
+    value, low, high = (100 * x for x in found.any.share)
+    chance = 100 * found.any.control.value
+    assert others_page.beside(found.any) == f"{value:.0f} ({low:.0f} to {high:.0f}); {chance:.0f}"
+    accuracy = 100 * many["test_accuracy"].to_numpy().astype(float)
+    assert others_page.reading(found) == f"{accuracy.mean():.2f} ({accuracy.std(ddof=1):.2f})"

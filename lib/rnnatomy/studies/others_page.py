@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
-from rnnatomy.analysis import places, verdicts
+from rnnatomy.analysis import places, statistics, verdicts
 from rnnatomy.studies import rates
 
 
@@ -97,3 +97,25 @@ def kinds(data: xr.Dataset, name: str) -> dict[str, xr.Dataset]:
     """
     values = data[name].to_numpy()
     return {str(kind): data.isel(network=values == kind) for kind in dict.fromkeys(values)}
+
+
+def conditions(data: xr.Dataset) -> dict[tuple[int, int], xr.Dataset]:
+    """Part the networks of ``fifth`` by number of units and of epochs, in their order."""
+    pairs = list(zip(data["hidden"].to_numpy(), data["epochs"].to_numpy(), strict=True))
+    return {
+        (int(units), int(epochs)): data.isel(network=[pair == (units, epochs) for pair in pairs])
+        for units, epochs in dict.fromkeys(pairs)
+    }
+
+
+def beside(verdict: verdicts.Verdict) -> str:
+    """Write a share and its control in per cent: "27 (14 to 44); 24"."""
+    assert verdict.control is not None
+    share = statistics.Interval(*(100 * value for value in verdict.share))
+    return f"{share.text('.0f')}; {100 * verdict.control.value:.0f}"
+
+
+def reading(found: Portrait) -> str:
+    """Write the test accuracy in per cent, with its standard deviation: "98.82 (0.09)"."""
+    per_cent = 100 * found.accuracy.astype(float)
+    return f"{per_cent.mean():.2f} ({per_cent.std(ddof=1):.2f})"
