@@ -154,6 +154,24 @@ def winners(found: dict[str, dict[str, Reading]]) -> list[str]:
     return sorted(set.intersection(*told) - {CEILING}) if told else []
 
 
+def spans(
+    readings: dict[str, Reading], names: Sequence[str], field: str
+) -> Float[np.ndarray, "bound gauge"]:
+    """Return a field of readings times 100, with its interval, for some gauges in order.
+
+    Args:
+        readings: of a set.
+        names: of gauges.
+        field: of ``Reading``, such as "ahead".
+
+    Returns:
+        Value, low and high end; not a number where a set has no such gauge.
+    """
+    nothing = (np.nan, np.nan, np.nan)
+    rows = [getattr(readings[name], field) if name in readings else nothing for name in names]
+    return 100 * np.array(rows, float).T
+
+
 HEAD = (
     "gauge",
     "trainings",

@@ -61,3 +61,9 @@ def test_who_was_met_in_training_is_told_of_each_sequence_held_out():
         *(True, True, True, True, False, False, False, True),
     ]
     assert [len(people.met(number)) for number in range(protocols.CHOICES)] == [14] * 5
+
+
+def test_subjects_are_written_with_their_files():
+    assert people.in_words("walking") == "2 (1*); 5 (2); 6 (3); 7 (4, 5)"
+    assert people.in_words("directing_traffic") == "13 (1*); 14 (4)"
+    assert people.in_words("soccer") == "10 (1, 2, 3, 4, 5)"

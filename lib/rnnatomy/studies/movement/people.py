@@ -79,6 +79,18 @@ def of_action(action: str) -> dict[str, list[str]]:
     return found
 
 
+def in_words(action: str) -> str:
+    """Write the subjects of an action with the numbers of their files: "2 (1*); 5 (2)".
+
+    A star marks a file whose trial follows from the order alone.
+    """
+    parts = []
+    for number, names in of_action(action).items():
+        files = [f"{name.rpartition('_')[2]}{'*' * (name in BY_ORDER)}" for name in names]
+        parts.append(f"{int(number)} ({', '.join(files)})")
+    return "; ".join(parts)
+
+
 def hold_out(sequences: Sequence[mocap.Sequence], number: int) -> protocols.Parts:
     """Hold out all that one subject did, of each action that two subjects or more perform.
 

@@ -101,6 +101,17 @@ def subject_86(found: xr.Dataset) -> xr.Dataset:
     return representations(learned.mean("network"), plain)
 
 
+def sides(scores: xr.DataArray, over: str) -> list[xr.DataArray]:
+    """Return the ``best`` scores without a network, with untrained and with trained ones.
+
+    Args:
+        scores: as of ``best``, with the coordinate "state" along "row".
+        over: as of ``best``.
+    """
+    states = ("no network", *protocols.STATES)
+    return [best(scores.isel(row=(scores["state"] == state).to_numpy()), over) for state in states]
+
+
 def best(scores: xr.DataArray, over: str) -> xr.DataArray:
     """Return the scores of the row and clustering of the largest mean; the first one, of several.
 
