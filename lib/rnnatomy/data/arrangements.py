@@ -28,9 +28,10 @@ def arrange(data: datasets.Dataset, name: str) -> datasets.Dataset:
         known = ", ".join(ARRANGEMENTS)
         raise ValueError(f"arrangement {name!r} is unknown: choose from {known}.")
     change = ARRANGEMENTS[name]
-    parts = {"train": data.train, "validation": data.validation, "test": data.test}
-    changed = {part: split._replace(images=change(split.images)) for part, split in parts.items()}
-    return data._replace(**changed)
+    split = lambda part: part._replace(images=change(part.images))  # noqa: E731
+    return data._replace(
+        train=split(data.train), validation=split(data.validation), test=split(data.test)
+    )
 
 
 def rows(
