@@ -497,6 +497,18 @@ def test_each_start_goes_to_the_point_of_its_quadrant():
     assert (np.diff(found.shares) <= 0).all() and found.shares.sum() == 1
 
 
+@pytest.mark.parametrize("frames", [50.01, 50.2, 25.004])
+def test_a_circle_of_nearly_whole_turns_is_one(frames):
+    """Its states fill it slowly: orbits lie in the gaps of each other."""
+    quarter = turn(2 * np.pi / frames)
+
+    def F(h):
+        return (1 - 0.1 * (jnp.sqrt(h @ h) - 3)) * (quarter @ h)
+
+    found = maps.limit_sets(F, normal(0, 12, 2), 1000)
+    assert found.names == ("circle",) and found.settled.all()
+
+
 def test_two_circles_are_told_apart_with_their_basins():
     starts = normal(2, 40, 2) * 1.5
     found = maps.limit_sets(annuli, starts, 500)

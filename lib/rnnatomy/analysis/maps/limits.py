@@ -30,6 +30,12 @@ TESTED = 32
 CHECKED = 200
 """States of an orbit by which it is told whether two orbits are on one set."""
 
+WAVES = (4, 8, 16, 32, 64)
+"""Numbers of waves of which a closed curve is made up, the fewest that fit."""
+
+DENSE = 2000
+"""States all along a closed curve by which it is told whether others are on it."""
+
 SURE = 3.0
 """Standard errors within which an exponent counts as zero."""
 
@@ -70,9 +76,13 @@ class LimitSets(NamedTuple):
 
 
 class _Place(NamedTuple):
-    """A set by its place: states on it, later ones, and how far off those may be that are in it."""
+    """A set by its place: states on it, later ones, and how far off those may be that are in it.
+
+    Along ``curve`` there are states without gaps, where an orbit leaves some; else it is the orbit.
+    """
 
     orbit: np.ndarray
+    curve: np.ndarray
     later: np.ndarray
     reach: float
     cycle: cycles.Cycle | None
@@ -187,17 +197,49 @@ def _place(F: Partial, end: np.ndarray, kept: int, longest: int, tolerance: floa
         found = cycles.close(F, end[-1], int(near[0]) + 1, 1e-10)
         if found and found.stable and _apart(end[-1:], found.states) < 10 * tolerance:
             again = np.resize(np.arange(found.period), kept)
-            return _Place(found.states[again], found.states, tolerance, found, False)
+            orbit = found.states[again]
+            return _Place(orbit, orbit, found.states, tolerance, found, False)
     later = later[:: max(1, kept // CHECKED)]
-    own = float(np.quantile(_off(later, orbit), 0.9))
-    return _Place(orbit, later, max(tolerance, 2 * own), None, own < tolerance)
+    curve = _curve(orbit, tolerance)
+    own = float(np.quantile(_off(later, curve), 0.9))
+    return _Place(orbit, curve, later, max(tolerance, 2 * own), None, own < tolerance)
+
+
+def _curve(
+    orbit: Float[np.ndarray, "time hidden"], tolerance: float
+) -> Float[np.ndarray, "place hidden"]:
+    """Return states all along the closed curve that an orbit goes round.
+
+    An orbit that nearly closes after some turns leaves gaps for long, in which another one may lie
+    on the same curve. Waves of the rotation number fill them.
+
+    Returns:
+        The orbit itself, if it goes round no curve that few waves fit.
+    """
+    try:
+        turns = cycles.rotation(orbit).number * np.arange(len(orbit))
+    except ValueError:
+        return orbit
+    for waves in WAVES:
+        parts = _waves(turns, waves)
+        sizes, _, rank, _ = np.linalg.lstsq(parts, orbit, rcond=1e-8)
+        if rank < parts.shape[1]:
+            break
+        if np.linalg.norm(parts @ sizes - orbit, axis=1).max() < tolerance / 10:
+            return _waves(np.arange(DENSE) / DENSE, waves) @ sizes
+    return orbit
+
+
+def _waves(turns: Float[np.ndarray, " time"], count: int) -> Float[np.ndarray, "time wave"]:
+    angles = 2 * np.pi * np.outer(turns, np.arange(count + 1))
+    return np.concatenate([np.cos(angles), np.sin(angles[:, 1:])], axis=1)
 
 
 def _lies_in(place: _Place, states: np.ndarray) -> bool:
     """Tell whether states lie in a set: all of them in a cycle, or most of them in what is open."""
     if place.cycle is not None:
         return bool(_apart(states, place.cycle.states) < place.reach)
-    return bool(np.median(_off(states, place.orbit)) < place.reach)
+    return bool(np.median(_off(states, place.curve)) < place.reach)
 
 
 def _apart(states: np.ndarray, others: np.ndarray) -> float:
