@@ -7,7 +7,7 @@ from studies import tiny
 
 from rnnatomy.analysis import gates, ranks, svd
 from rnnatomy.networks import access, runs
-from rnnatomy.store import disk, results
+from rnnatomy.store import results
 from rnnatomy.studies import changes, classifiers, engine
 
 NETWORKS, CUT = 3, 2
@@ -149,10 +149,7 @@ def test_everything_is_finite_and_named(study):
 
 @pytest.fixture(scope="module")
 def published(load_published):
-    try:
-        return load_published("changes")
-    except disk.StoreError:
-        pytest.skip("the study is not published yet")
+    return load_published("changes")
 
 
 def test_the_published_study_has_the_form_of_a_tiny_one(study, published, assert_same_form):

@@ -8,7 +8,7 @@ from studies.movement import synthetic
 
 from rnnatomy.data import mocap, orbits
 from rnnatomy.networks import predictors, training
-from rnnatomy.store import disk, results
+from rnnatomy.store import results
 from rnnatomy.studies import engine, gauges, gauges_page
 from rnnatomy.studies import orbits as orbit_study
 from rnnatomy.studies.movement import embeddings, fitting, protocols, study
@@ -242,10 +242,7 @@ def test_the_whole_study_is_small():
 
 @pytest.fixture
 def published(load_published):
-    try:
-        return load_published("gauges")
-    except disk.StoreError:
-        pytest.skip("the study is not published yet")
+    return load_published("gauges")
 
 
 def test_the_published_study_is_whole(small, published, assert_same_form):

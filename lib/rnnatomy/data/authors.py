@@ -125,11 +125,7 @@ def _source() -> files.pooch.Pooch:
 
 def _table(source: files.pooch.Pooch, folder: Path | None, name: str, columns: int) -> np.ndarray:
     """Read a file whose checksum holds: at hand, or else downloaded."""
-    if folder and files.at_hand(folder / name):
-        path = files.checked(folder / name, source.registry[name])
-    else:
-        path = files.download(source, name, partial(_out_of_reach, name))
-    return read_table(path, columns)
+    return read_table(files.verified(source, folder, name, _out_of_reach), columns)
 
 
 def _out_of_reach(name: str, url: str, error: Exception) -> files.DataUnavailable:

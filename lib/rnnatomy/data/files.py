@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 
 with warnings.catch_warnings():
@@ -179,6 +180,29 @@ def download(
         raise DataError(
             f"{url} is not the file expected, of sha256 {source.registry[name]}: try again later."
         ) from error
+
+
+def verified(
+    source: pooch.Pooch,
+    folder: Path | None,
+    name: str,
+    out_of_reach: Callable[[str, str, Exception], DataUnavailable],
+) -> Path:
+    """Return the path of a file whose checksum holds: at hand, or else downloaded.
+
+    Args:
+        source: as of ``download``.
+        folder: that may hold it; None: there is none.
+        name: of the file, as in the source's registry.
+        out_of_reach: as of ``download``, and takes the name first.
+
+    Raises:
+        DataError: if it is damaged, or as of ``download``.
+        DataUnavailable: as of ``download``.
+    """
+    if folder and at_hand(folder / name):
+        return checked(folder / name, source.registry[name])
+    return download(source, name, partial(out_of_reach, name))
 
 
 def missing(path: Path) -> DataError:

@@ -15,7 +15,6 @@ the repository are left out here, because no checksum of theirs is known.
 import io
 from collections.abc import Iterable
 from difflib import get_close_matches
-from functools import partial
 from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -214,7 +213,7 @@ def sequences(actions: Iterable[str] | None = None) -> list[Sequence]:
     else:
         parts = [_of_action(action, known) for action in actions]
         chosen = [name for part in parts for name in _here_or_all(folder, part)]
-    return [_sequence(name, _verified(source, folder, name)) for name in chosen]
+    return [_sequence(name, files.verified(source, folder, name, _out_of_reach)) for name in chosen]
 
 
 def with_first_rows(names: Iterable[str]) -> list[Sequence]:
@@ -242,7 +241,7 @@ def with_first_rows(names: Iterable[str]) -> list[Sequence]:
             near = get_close_matches(name, known, n=1)
             hint = f" ({near[0]!r} looks like it)" if near else ""
             raise ValueError(f"sequence {name!r} is unknown: give a name like 'walking_1'{hint}.")
-    paths = [_verified(source, folder, known[name]) for name in chosen]
+    paths = [files.verified(source, folder, known[name], _out_of_reach) for name in chosen]
     return [
         Sequence(name, _action(known[name]), read_frames(path), RATE)
         for name, path in zip(chosen, paths, strict=True)
@@ -289,7 +288,10 @@ def recordings() -> list[Recording]:
     source, folder = _source(), files.folder("cmu_mocap")
     known = [name for name in source.registry if name.endswith(".mat")]
     pairs = [(name, name.replace(".mat", _TRUTH)) for name in _here_or_all(folder, known)]
-    return [_recording(*(_verified(source, folder, name) for name in pair)) for pair in pairs]
+    return [
+        _recording(*(files.verified(source, folder, name, _out_of_reach) for name in pair))
+        for pair in pairs
+    ]
 
 
 def read_frames(path: Path) -> Float[np.ndarray, "time feature=117"]:
@@ -459,13 +461,6 @@ def _of_action(action: str, known: list[str]) -> list[str]:
 
 def _here_or_all(folder: Path | None, names: list[str]) -> list[str]:
     return [name for name in names if folder and files.at_hand(folder / name)] or names
-
-
-def _verified(source: files.pooch.Pooch, folder: Path | None, name: str) -> Path:
-    """Return the path of a file whose checksum holds: at hand, or else downloaded."""
-    if folder and files.at_hand(folder / name):
-        return files.checked(folder / name, source.registry[name])
-    return files.download(source, name, partial(_out_of_reach, name))
 
 
 def _out_of_reach(name: str, url: str, error: Exception) -> files.DataUnavailable:

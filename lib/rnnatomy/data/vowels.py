@@ -9,7 +9,6 @@ utterance: twelve series of numbers with commas between them, one of each coeffi
 speaker, 1 to 9, with colons between all of these.
 """
 
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -99,7 +98,8 @@ def utterances() -> Vowels:
     """
     source, folder = _source(), files.folder(FOLDER)
     known, test = (
-        read_utterances(_verified(source, folder, name), UTTERANCES[name]) for name in (TRAIN, TEST)
+        read_utterances(files.verified(source, folder, name, _out_of_reach), UTTERANCES[name])
+        for name in (TRAIN, TEST)
     )
     held = _last_of_each(known.labels)
     return Vowels(
@@ -171,13 +171,6 @@ def padded(data: Vowels) -> datasets.Dataset:
 def _source() -> files.pooch.Pooch:
     """Say where the files are published, where downloads are kept, and what the checksums are."""
     return files.pooch.create(files.cache(FOLDER), ADDRESS, registry=dict(CHECKSUMS))
-
-
-def _verified(source: files.pooch.Pooch, folder: Path | None, name: str) -> Path:
-    """Return the path of a file whose checksum holds: at hand, or else downloaded."""
-    if folder and files.at_hand(folder / name):
-        return files.checked(folder / name, source.registry[name])
-    return files.download(source, name, partial(_out_of_reach, name))
 
 
 def _out_of_reach(name: str, url: str, error: Exception) -> files.DataUnavailable:

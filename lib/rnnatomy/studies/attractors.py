@@ -476,19 +476,11 @@ def _filled(values: Any, size: int, nothing: float = np.nan) -> Float[np.ndarray
 def _fit(
     batch: Batch, data: orbits.Task, seeds: Sequence[int], recipe: training.Recipe
 ) -> training.Fitted:
-    """Fit networks as ``orbits`` does; their parameters are kept after each epoch."""
+    """Fit the networks of a batch; their parameters are kept after each epoch."""
     train = data.train
     if batch.state == "shuffled":
         train = families.shuffled_futures(np.random.default_rng(1), train)
-    return training.fit_ensemble(
-        predictors.seq2seq(2, batch.hidden, cell=batch.cell),
-        training.squared_error,
-        tuple(orbits.examples(train)),
-        recipe,
-        jax.vmap(jax.random.key)(np.asarray(seeds)),
-        measure=fitting.leaves,
-        checkpoint=engine.checkpoint(),
-    )
+    return gauges.fit_orbits(orbits.examples(train), batch.hidden, seeds, recipe, batch.cell)
 
 
 def _batches() -> list[Batch]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from rnnatomy.data import datasets
 from rnnatomy.store import disk, results
-from rnnatomy.studies import classifiers, engine, inputs, progress, questions
+from rnnatomy.studies import classifiers, engine, others, progress, questions
 
 
 class Condition(NamedTuple):
@@ -51,7 +51,9 @@ def publish(networks: int = 20) -> None:
     data = datasets.mnist()
     progress.print_line(f"MNIST from {data.source}; {len(CONDITIONS)} x {networks} networks")
     trained = [kept for condition in CONDITIONS for kept in _train(condition, networks, data)]
-    measured = classifiers.measured("fifth", trained, measure, data)
+    measured = engine.run(
+        "fifth, measured", [others.measurement(kept, measure) for kept in trained]
+    )
     arrays = results.stack([engine.load(kept).arrays for kept in measured], AXES, "network")
     known = questions.coordinates(arrays["single"].shape[2])
     coordinates = {name: values for name, values in known.items() if name != "rank"}
@@ -65,19 +67,14 @@ def publish(networks: int = 20) -> None:
     classifiers.publish_classifiers("fifth", found, data, engine.facts(trained, measured), facts)
 
 
-def measure(network: engine.Made, name: str, data_sha256: str) -> disk.Arrays:
+def measure(network: engine.Made, name: str) -> disk.Arrays:
     """Ask one network all questions, as a job.
 
     Returns:
-        What ``questions.ask`` returns, but ``WIDE``, and "test_accuracy".
+        What ``questions.ask_run`` returns, but ``WIDE``.
     """
-    run = classifiers.unpack(network, name)
-    assert run.states is not None
-    labels = inputs.mnist(data_sha256).test.labels
-    given = questions.Network(run.readout, run.bias, run.states, labels)
-    asked = questions.ask(given, np.random.default_rng(run.provenance["seed"]))
-    kept = {name: array for name, array in asked.items() if name not in WIDE}
-    return kept | disk.single({"test_accuracy": run.metrics["test_accuracy"]})
+    asked = questions.ask_run(classifiers.unpack(network, name))
+    return {name: array for name, array in asked.items() if name not in WIDE}
 
 
 def _train(condition: Condition, networks: int, data: datasets.Dataset) -> list[engine.Kept]:

@@ -240,11 +240,15 @@ def split_held(parts: protocols.Parts) -> People:
 
 
 def fit_orbits(
-    train: predictors.Examples, hidden: int, seeds: Sequence[int], recipe: training.Recipe
+    train: predictors.Examples,
+    hidden: int,
+    seeds: Sequence[int],
+    recipe: training.Recipe,
+    cell: str = "gru",
 ) -> training.Fitted:
-    """Fit the networks of ``orbits``, whose parameters are kept after each epoch."""
+    """Fit networks as ``orbits`` does; their parameters are kept after each epoch."""
     return training.fit_ensemble(
-        predictors.seq2seq(train.inputs.shape[2], hidden),
+        predictors.seq2seq(train.inputs.shape[2], hidden, cell=cell),
         training.squared_error,
         tuple(train),
         recipe,

@@ -192,15 +192,20 @@ def attempt(
     config: dict[str, Any],
     recipe: dict[str, Any],
 ) -> list[engine.Made]:
-    """Train networks with one learning rate, as a job, and keep their validation "accuracy" alone.
+    """Try networks with one learning rate, as a job, see ``accuracies``."""
+    given = (seed, data, data_sha256, arrangement, config, recipe)
+    return accuracies(lambda: _fit(*given), len(seed))
 
-    It is 0 where the loss did not stay finite.
+
+def accuracies(fit: Callable[[], list[runs.Run]], networks: int) -> list[engine.Made]:
+    """Fit networks, and keep of each its last validation "accuracy" alone.
+
+    It is 0 for all of them where a loss did not stay finite.
     """
     try:
-        made = _fit(seed, data, data_sha256, arrangement, config, recipe)
-        found = [run.metrics["history"]["accuracy"][-1] for run in made]
+        found = [run.metrics["history"]["accuracy"][-1] for run in fit()]
     except training.NotFiniteError:
-        found = [0.0] * len(seed)
+        found = [0.0] * networks
     return [engine.Made(disk.single({"accuracy": accuracy})) for accuracy in found]
 
 
@@ -221,16 +226,12 @@ def measure(network: engine.Made, name: str) -> disk.Arrays:
     """Ask one network all questions, as a job.
 
     Returns:
-        What ``questions.ask`` returns, but ``LEFT_OUT``; the "left" vectors, in half precision; and
-        "test_accuracy".
+        What ``questions.ask_run`` returns, but ``LEFT_OUT``; and the "left" vectors, in half
+        precision.
     """
     run = classifiers.unpack(network, name)
-    assert run.states is not None and run.labels is not None
-    given = questions.Network(run.readout, run.bias, run.states, run.labels)
-    asked = questions.ask(given, np.random.default_rng(run.provenance["seed"]))
-    kept = {name: array for name, array in asked.items() if name not in LEFT_OUT}
-    kept["left"] = np.asarray(svd.svd(run.readout).U, np.float16)
-    return kept | disk.single({"test_accuracy": run.metrics["test_accuracy"]})
+    asked = questions.ask_run(run) | {"left": np.asarray(svd.svd(run.readout).U, np.float16)}
+    return {name: array for name, array in asked.items() if name not in LEFT_OUT}
 
 
 def coordinates(trials: Trials, rates: Mapping[str, float], networks: int) -> dict[str, Any]:
@@ -267,10 +268,10 @@ def config(row: Row, data: datasets.Dataset) -> dict[str, Any]:
     return {"model": row.model, **own, **row.options}
 
 
-def measurement(kept: engine.Kept) -> engine.Job:
-    """Return the job that measures a network."""
+def measurement(kept: engine.Kept, work: Callable[..., disk.Arrays] = measure) -> engine.Job:
+    """Return the job that measures a network, as ``measure`` does."""
     label = f"{kept.label} measured"
-    return engine.Job(label, measure, {"name": kept.label}, {"network": kept})
+    return engine.Job(label, work, {"name": kept.label}, {"network": kept})
 
 
 def _job(

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from rnnatomy.analysis import controls, cutoffs, places, svd, understudies
+from rnnatomy.networks import runs
 from rnnatomy.store import disk
 
 BASES = 20
@@ -95,6 +96,21 @@ def ask(network: Network, rng: np.random.Generator) -> disk.Arrays:
     found = {name: np.asarray(array, np.float16) for name, array in found.items()}
     found |= disk.single({"bias": bias, "singular_values": parts.s})
     return found | ask_random(network, rng)
+
+
+def ask_run(run: runs.Run) -> disk.Arrays:
+    """Ask a network all questions, with random bases of its own seed.
+
+    Args:
+        run: with states of the test part.
+
+    Returns:
+        As of ``ask``; and "test_accuracy".
+    """
+    assert run.states is not None and run.labels is not None
+    given = Network(run.readout, run.bias, run.states, run.labels)
+    asked = ask(given, np.random.default_rng(run.provenance["seed"]))
+    return asked | disk.single({"test_accuracy": run.metrics["test_accuracy"]})
 
 
 def ask_random(network: Network, rng: np.random.Generator) -> disk.Arrays:

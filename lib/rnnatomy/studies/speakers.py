@@ -72,15 +72,8 @@ def choose(data: datasets.Dataset) -> tuple[others.Trials, list[engine.Kept]]:
 def attempt(
     seed: Sequence[int], data: datasets.Dataset, config: dict[str, Any], recipe: dict[str, Any]
 ) -> list[engine.Made]:
-    """Train networks with one learning rate, as a job, and keep their validation "accuracy" alone.
-
-    It is 0 where the loss did not stay finite.
-    """
-    try:
-        found = [run.metrics["history"]["accuracy"][-1] for run in _fit(seed, data, config, recipe)]
-    except training.NotFiniteError:
-        found = [0.0] * len(seed)
-    return [engine.Made(disk.single({"accuracy": accuracy})) for accuracy in found]
+    """Try networks with one learning rate, as a job, see ``others.accuracies``."""
+    return others.accuracies(lambda: _fit(seed, data, config, recipe), len(seed))
 
 
 def train(
