@@ -22,7 +22,7 @@ HEAD = (
     "one set alone",
     "closed curves only",
     "a set for each family",
-    "frames in which a push shrinks",
+    "frames to forget a push",
     "fixed points",
 )
 """Titles of the columns of ``rows``, after those of the groups."""
@@ -37,8 +37,9 @@ class Reading(NamedTuple):
         single: fraction of networks that end in one set alone.
         closed: fraction whose sets all are closed curves.
         own: fraction in which each family has a set that belongs to it alone.
-        memory: median over networks, least and largest, of the frames in which a push off their
-            most forgetful closed curve shrinks to 1/e; None if fewer than two have such curves.
+        memory: median over networks, least and largest, of the frames in which a push off the
+            closed curve that forgets most slowly shrinks to 1/e; None if fewer than two networks
+            have such curves.
         points: median number of fixed points, the least and the largest; None along training.
     """
 
@@ -131,7 +132,7 @@ def read(part: xr.Dataset) -> Reading:
     """
     count, asked = part.sizes["network"], _same(part["families"])
     there = part["kind"] != attractors.NONE
-    longest = memory(part).min("set").to_numpy()
+    longest = memory(part).max("set").to_numpy()
     known = longest[np.isfinite(longest)]
     holds = {
         "single": part["sets"] == 1,
