@@ -258,7 +258,7 @@ def test_networks_are_those_of_the_study_of_orbits(monkeypatch):
     data = orbit_study.task(np.random.default_rng(0), "two")
     for state in ("trained", "shuffled"):
         theirs = orbit_study._fit(orbit_study.Batch("two", 4, state), data, [3], TINY)
-        ours = attractors._fit(attractors.Batch("gru", "two", 4, state), data, [3], TINY)
+        ours = attractors.fit(attractors.Batch("gru", "two", 4, state), data, [3], TINY)
         jax.tree.map(np.testing.assert_array_equal, ours.parameters, theirs.parameters)
 
 

@@ -87,7 +87,7 @@ def test_rows_are_recomputed(study, small):
     data = study[1].data
     row = data.sel(network="mnist-0-trained")
     model = model_of(small, seed=7)
-    few = blank.first_of_each(small.test, 3)
+    few = blank.first_images(small.test, 3)
     assert np.bincount(few.labels).tolist() == [3] * 10
     states = autonomous.driven(model, np.zeros(8)).start(few.images)
     blanks = np.zeros((len(few.labels), 28, 8), np.float32)
@@ -264,7 +264,7 @@ def test_the_published_study_is_whole(study, published, assert_same_form):
 
 
 def test_published_answers_are_recomputed(published, real_mnist):
-    few = blank.first_of_each(real_mnist.test, blank.IMAGES)
+    few = blank.first_images(real_mnist.test, blank.IMAGES)
     row = published.data.sel(network="thousand-0-trained")
     model = runs.restore(inputs.published("thousand-0"))
     rows = np.concatenate([few.images, np.zeros((len(few.labels), 28, 28), np.float32)], axis=1)

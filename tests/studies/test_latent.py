@@ -92,7 +92,7 @@ def test_the_control_is_an_untrained_decoder_under_the_same_vectors(
     fresh = autoencoder.create(TINY, 8, 8)(jax.random.key(100))
     made = pace.train([100], TINY, small.checksum)[0]
     trained = runs.restore(autoencoder.run_of(made, "network"))
-    chosen = latent._first_of_each(small.test.labels)
+    chosen = datasets.first_of_each(small.test.labels, latent.EACH)
     assert np.array_equal(small.test.labels[chosen], np.repeat(np.arange(10), 2))
     means = vae.posterior(trained, autoencoder.binarised(small.test.images)[chosen]).mean
     drawn = np.random.default_rng(100).normal(size=(3, 2))
@@ -117,7 +117,7 @@ def test_the_networks_are_those_of_pace(study, small, monkeypatch):
     tiny(monkeypatch, study[2], small)
     monkeypatch.setattr(vae, "fit", None)  # nothing is fitted anew
     lines = []
-    engine.run("pace", pace._train_jobs(2, small.checksum), report=lines.append)
+    engine.run("pace", pace.training_jobs(2, small.checksum), report=lines.append)
     assert lines == ["pace: 2 of 2 jobs done, 2 of them reused"]
 
 

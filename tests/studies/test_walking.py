@@ -17,15 +17,9 @@ from rnnatomy.studies.movement import fitting, protocols
 REAL_DATA = os.environ.get("RNNATOMY_DATA")
 
 
-def not_fitted(create, loss, train, recipe, keys):
-    """Stand in for training: networks are those of their keys, a little changed."""
-    return synthetic.not_fitted(create, loss, train, recipe, keys, lambda model: {}, None)
-
-
 def tiny(monkeypatch, folder):
     """Let the study be one of few small networks that are not fitted, and run for a short while."""
     synthetic.patch_study(monkeypatch, folder)
-    monkeypatch.setattr(training, "fit_ensemble", not_fitted)
     settings = {"STEPS": 200, "AFTER": (0, 1, 5, 30), "CHUNK": 20, "EACH": 4, "TURN": 3}
     for name, value in settings.items():
         monkeypatch.setattr(walking, name, value)

@@ -217,6 +217,16 @@ def tfds_order(split: str, count: int) -> Int[np.ndarray, " sample"]:
     return np.asarray(sorted(range(count), key=hasher.hash_key))
 
 
+def first_of_each(labels: Int[np.ndarray, " sample"], count: int) -> Int[np.ndarray, " place"]:
+    """Return the places of the first samples of each class, class by class; all if there are fewer.
+
+    Args:
+        labels: the classes of all samples.
+        count: how many of each.
+    """
+    return np.concatenate([np.flatnonzero(labels == label)[:count] for label in np.unique(labels)])
+
+
 def _split(pixels: np.ndarray, labels: np.ndarray, white: int) -> Split:
     return Split(pixels.astype(np.float32) / white, labels.astype(np.int32))
 

@@ -6,6 +6,7 @@ A network is a Flax module of ``models``. What it cannot give is refused in one 
 import inspect
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
@@ -47,6 +48,12 @@ def build(config: dict[str, Any], key: PRNGKeyArray) -> models.Network:
     except TypeError as error:
         raise ValueError(f"the config of a {name} does not fit it: {error}.") from None
     return model(**arguments, rngs=nnx.Rngs(key))
+
+
+def in_jax(network: Any) -> Any:
+    """Return a network whose arrays are JAX's, as a fresh one's are; kept ones may be NumPy's."""
+    graph, state = nnx.split(network)
+    return nnx.merge(graph, jax.tree.map(jnp.asarray, state))
 
 
 def flatten(network: Any) -> dict[str, np.ndarray]:

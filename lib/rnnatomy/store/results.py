@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
+from jaxtyping import Float
 
 from rnnatomy.store import checkout, disk, origin
 
@@ -89,6 +90,19 @@ def stack(rows: Sequence[disk.Arrays], axes: Axes, axis: str) -> disk.Arrays:
         name: np.stack([row[name] for row in rows if name in row], tuple(axes[name]).index(axis))
         for name in names
     }
+
+
+def filled(values: Any, size: int, nothing: float = np.nan) -> Float[np.ndarray, "..."]:
+    """Make the first axis of values as long as wanted: cut off the rest, or fill up.
+
+    Args:
+        values: numbers, one or more of each of what may be few or many.
+        size: how long the axis becomes.
+        nothing: what stands where there is none.
+    """
+    values = np.asarray(values, float)[:size]
+    rest = [(0, size - len(values))] + [(0, 0)] * (values.ndim - 1)
+    return np.pad(values, rest, constant_values=nothing)
 
 
 def without(axes: Axes, *names: str) -> dict[str, tuple[str, ...]]:

@@ -37,14 +37,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from jaxtyping import Float, Int
 
 from rnnatomy.analysis import dynamics, maps, pod
 from rnnatomy.data import orbits as families
-from rnnatomy.networks import autonomous, predictors, training
+from rnnatomy.networks import access, autonomous, predictors, training
 from rnnatomy.store import disk, results
 from rnnatomy.studies import engine, gauges, orbits, progress
 from rnnatomy.studies.movement import fitting
@@ -215,10 +213,10 @@ def measure(
     if recipe is None:
         pairs = zip(fresh, seed, strict=True)
         return [_finished(model, data.test, number) for model, number in pairs]
-    fitted = _fit(batch, data, seed, training.Recipe(**recipe))
+    fitted = fit(batch, data, seed, training.Recipe(**recipe))
     rows = []
     for place, number in enumerate(seed):
-        models = [fresh[place], *map(_in_jax, fitting.networks_by_epoch(fitted, place))]
+        models = [fresh[place], *map(access.in_jax, fitting.networks_by_epoch(fitted, place))]
         row = _finished(models[-1], data.test, number)
         if batch.followed:
             row |= _follow([models[epoch] for epoch in _epochs(recipe["epochs"])], data.test)
@@ -244,21 +242,23 @@ def of_sets(model: Any, test: families.Orbits) -> disk.Arrays:
         may count as not settled.
     """
     network = autonomous.closed_loop(model)
-    few, labels = _few(test)
+    few, labels = few_of_each(test)
     found = _limit_sets(network, network.start(few.inputs))
     drawn = network.outputs(found.orbits)
     lines = [turns(*one) for one in zip(found.orbits, drawn, found.names, strict=True)]
     told = np.array(lines).reshape(len(lines), 3)
     arrays = {
-        "kind": _filled(found.kinds, SETS, float(NONE)),
-        "period": _filled(found.periods, SETS, 0.0),
-        "basin": _filled(_basins(found, labels), SETS),
-        "exponents": _filled(found.exponents, SETS),
-        "exponent_errors": _filled(found.errors, SETS),
-        "winding": _filled(told[:, 0], SETS),
-        "rotation": _filled(told[:, 1], SETS),
-        "rotation_error": _filled(told[:, 2], SETS),
-        "half_axes": _filled(np.array([half_axes(one) for one in drawn]).reshape(-1, 2), SETS),
+        "kind": results.filled(found.kinds, SETS, float(NONE)),
+        "period": results.filled(found.periods, SETS, 0.0),
+        "basin": results.filled(_basins(found, labels), SETS),
+        "exponents": results.filled(found.exponents, SETS),
+        "exponent_errors": results.filled(found.errors, SETS),
+        "winding": results.filled(told[:, 0], SETS),
+        "rotation": results.filled(told[:, 1], SETS),
+        "rotation_error": results.filled(told[:, 2], SETS),
+        "half_axes": results.filled(
+            np.array([half_axes(one) for one in drawn]).reshape(-1, 2), SETS
+        ),
         "error": gauges.error(model, orbits.examples(test)),
         "sets": len(found.kinds),
         "settled": found.settled.mean(),
@@ -346,7 +346,7 @@ def of_points(model: Any, test: families.Orbits, rng: np.random.Generator) -> di
         largest eigenvalue.
     """
     network = autonomous.closed_loop(model)
-    starts = network.start(_few(test)[0].inputs)
+    starts = network.start(few_of_each(test)[0].inputs)
     middle = starts.mean(axis=0)
     away = starts - middle
     size = NOISE * np.sqrt(np.square(away).mean())
@@ -361,9 +361,9 @@ def of_points(model: Any, test: families.Orbits, rng: np.random.Generator) -> di
     arrays = {
         "points": len(found),
         "reached": reached / (len(SHARES) * len(starts)),
-        "point_share": _filled(found.counts / reached, POINTS),
-        "point_unstable": _filled(found.unstable, POINTS),
-        "point_modulus": _filled(np.abs(found.eigenvalues[:, 0]), POINTS),
+        "point_share": results.filled(found.counts / reached, POINTS),
+        "point_unstable": results.filled(found.unstable, POINTS),
+        "point_modulus": results.filled(np.abs(found.eigenvalues[:, 0]), POINTS),
     }
     return disk.single(arrays)
 
@@ -383,7 +383,7 @@ def to_show(model: Any, test: families.Orbits) -> disk.Arrays:
         "shown_ways" and "shown_pushed", trajectories; "shown_energy", the fraction of each mode.
     """
     network = autonomous.closed_loop(model)
-    few, labels = _few(test)
+    few, labels = few_of_each(test)
     starts = network.start(few.inputs)
     sets = _limit_sets(network, starts).orbits[:SETS, :DRAWN]
     in_turn = np.argsort(_number_in_family(labels), kind="stable")[:WAYS]
@@ -401,8 +401,8 @@ def to_show(model: Any, test: families.Orbits) -> disk.Arrays:
         return (states - basis.mean) @ basis.modes[:MODES].T
 
     arrays = {
-        "shown_sets": _filled(seen(sets), SETS),
-        "shown_outputs": _filled(network.outputs(sets), SETS),
+        "shown_sets": results.filled(seen(sets), SETS),
+        "shown_outputs": results.filled(network.outputs(sets), SETS),
         "shown_ways": seen(ways),
         "shown_pushed": seen(pushed),
         "shown_energy": pod.energies(basis)[:MODES],
@@ -443,7 +443,7 @@ def _measured(
     return both[:, 0], both[:, 1]
 
 
-def _few(test: families.Orbits) -> tuple[predictors.Examples, Int[np.ndarray, " sample"]]:
+def few_of_each(test: families.Orbits) -> tuple[predictors.Examples, Int[np.ndarray, " sample"]]:
     """Return some test sequences, as many of each family, and their labels."""
     each = STARTS // len(test.names)
     rows = np.sort(np.flatnonzero(_number_in_family(test.labels) < each))
@@ -466,14 +466,7 @@ def _basins(
     return shares
 
 
-def _filled(values: Any, size: int, nothing: float = np.nan) -> Float[np.ndarray, "..."]:
-    """Cut off what is beyond a size, or fill up what is missing."""
-    values = np.asarray(values, float)[:size]
-    rest = [(0, size - len(values))] + [(0, 0)] * (values.ndim - 1)
-    return np.pad(values, rest, constant_values=nothing)
-
-
-def _fit(
+def fit(
     batch: Batch, data: orbits.Task, seeds: Sequence[int], recipe: training.Recipe
 ) -> training.Fitted:
     """Fit the networks of a batch; their parameters are kept after each epoch."""
@@ -497,12 +490,6 @@ def _job(batch: Batch, seed: int) -> engine.Job:
     if batch.state != "untrained":
         settings |= {"recipe": orbits.RECIPE._asdict()}
     return engine.Job(f"attractors-{batch.name}-{seed}", measure, settings, many="seed")
-
-
-def _in_jax(model: Any) -> Any:
-    """Return a network whose arrays are JAX's, as those of a fresh one are."""
-    graph, state = nnx.split(model)
-    return nnx.merge(graph, jax.tree.map(jnp.asarray, state))
 
 
 def _epochs(last: int) -> list[int]:

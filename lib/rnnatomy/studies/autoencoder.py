@@ -465,9 +465,7 @@ def example_images(data: datasets.Dataset) -> disk.Arrays:
         "images_label"; and "plane_labels".
     """
     labels = data.test.labels
-    chosen = np.sort(
-        np.concatenate([np.flatnonzero(labels == digit)[:EXAMPLES] for digit in np.unique(labels)])
-    )
+    chosen = np.sort(datasets.first_of_each(labels, EXAMPLES))
     return {
         "images": np.rint(data.test.images[chosen] * 255).astype(np.uint8),
         "images_place": chosen.astype(np.uint16),

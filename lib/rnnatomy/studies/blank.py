@@ -50,7 +50,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from jaxtyping import Complex, Float, Int
 
 from rnnatomy.analysis import maps, svd
@@ -220,21 +219,20 @@ def ask(model: models.Network, test: datasets.Split) -> disk.Arrays:
     Returns:
         By the names of ``AXES`` that begin with "network", without that axis.
     """
-    few = first_of_each(test, IMAGES)
+    few = first_images(test, IMAGES)
     network = autonomous.driven(model, np.zeros(few.images.shape[-1]))
     path = run_on(network, network.start(few.images))
-    own = first_of_each(few, SOUGHT, places=True)
+    own = np.sort(datasets.first_of_each(few.labels, SOUGHT))
     starts = np.concatenate([path[STEPS.index(step)][own] for step in SOUGHT_AT])
     found = of_answers(network, path, few.labels) | of_sets(network, path[-1], few.labels)
     found |= of_points(network, starts) | of_slow(model, network, starts)
     return disk.single(found)
 
 
-def first_of_each(split: datasets.Split, count: int, *, places: bool = False) -> Any:
-    """Return the first images of each digit, or where they are."""
-    rows = [np.flatnonzero(split.labels == label)[:count] for label in np.unique(split.labels)]
-    chosen = np.sort(np.concatenate(rows))
-    return chosen if places else datasets.Split(*(part[chosen] for part in split))
+def first_images(split: datasets.Split, count: int) -> datasets.Split:
+    """Return the first images of each digit, in the order of the part."""
+    chosen = np.sort(datasets.first_of_each(split.labels, count))
+    return datasets.Split(*(part[chosen] for part in split))
 
 
 def run_on(
@@ -305,13 +303,13 @@ def of_sets(
     return {
         "sets": len(found.kinds),
         "settled": found.settled.mean(),
-        "kind": filled(found.kinds, SETS),
-        "period": filled(found.periods, SETS),
-        "basin": filled(np.reshape(shares, (-1, len(basins))), SETS),
-        "rates": filled(found.exponents, SETS),
-        "set_answer": filled(told[:, 0], SETS),
-        "set_steady": filled(told[:, 1], SETS),
-        "set_confidence": filled(told[:, 2], SETS),
+        "kind": results.filled(found.kinds, SETS),
+        "period": results.filled(found.periods, SETS),
+        "basin": results.filled(np.reshape(shares, (-1, len(basins))), SETS),
+        "rates": results.filled(found.exponents, SETS),
+        "set_answer": results.filled(told[:, 0], SETS),
+        "set_steady": results.filled(told[:, 1], SETS),
+        "set_confidence": results.filled(told[:, 2], SETS),
     }
 
 
@@ -335,11 +333,11 @@ def of_points(
     return {
         "points": len(found),
         "reached": found.counts.sum() / len(starts),
-        "point_share": filled(found.counts / found.counts.sum(), POINTS),
-        "point_unstable": filled(found.unstable, POINTS),
-        "point_modulus": filled(np.abs(found.eigenvalues[:, 0]), POINTS),
-        "point_answer": filled(told[:, 0], POINTS),
-        "point_confidence": filled(told[:, 2], POINTS),
+        "point_share": results.filled(found.counts / found.counts.sum(), POINTS),
+        "point_unstable": results.filled(found.unstable, POINTS),
+        "point_modulus": results.filled(np.abs(found.eigenvalues[:, 0]), POINTS),
+        "point_answer": results.filled(told[:, 0], POINTS),
+        "point_confidence": results.filled(told[:, 2], POINTS),
     }
 
 
@@ -438,12 +436,12 @@ def follow(
     except training.NotFiniteError:
         shape = {name: (EXPONENTS,) * len(axes) for name, axes in TRIAL_AXES.items()}
         return disk.single({name: np.full(size, np.nan) for name, size in shape.items()})
-    epochs = fitting.networks_by_epoch(fitted, 0)
+    epochs = list(map(access.in_jax, fitting.networks_by_epoch(fitted, 0)))
     found: dict[str, Any] = {}
-    for when, model in {"first": _in_jax(epochs[0]), "last": _in_jax(epochs[-1])}.items():
+    for when, model in {"first": epochs[0], "last": epochs[-1]}.items():
         told = of_exponents(model, data.test.images[:WATCHED])
-        told |= {"accuracy": accuracy(model, data.test)}
-        told |= {"validation": accuracy(model, data.validation)}
+        for name, split in {"accuracy": data.test, "validation": data.validation}.items():
+            told[name] = float(training.evaluate(model, *map(jnp.asarray, split))["accuracy"])
         found |= {f"{when}_{name}": value for name, value in told.items()}
     return disk.single(found)
 
@@ -470,20 +468,6 @@ def of_exponents(
     return {"exponents": found.values.mean(axis=0), "above": above}
 
 
-def accuracy(model: models.Network, split: datasets.Split) -> float:
-    """Return the fraction of images that a classifier reads rightly."""
-    W, b = access.readout(model)
-    logits = access.last_states(model, split.images) @ W.T + b
-    return float((logits.argmax(axis=1) == split.labels).mean())
-
-
-def filled(values: Any, size: int) -> Float[np.ndarray, "..."]:
-    """Cut off what is beyond a size, or fill up what is missing with not a number."""
-    values = np.asarray(values, float)[:size]
-    rest = [(0, size - len(values))] + [(0, 0)] * (values.ndim - 1)
-    return np.pad(values, rest, constant_values=np.nan)
-
-
 def _speeds(
     network: autonomous.Autonomous, states: Float[np.ndarray, "start size"]
 ) -> Float[np.ndarray, " start"]:
@@ -501,12 +485,6 @@ def _answer(logits: Float[np.ndarray, "time class"]) -> tuple[int, float, float]
 def _mean(values: Float[np.ndarray, "..."]) -> float:
     known = values[np.isfinite(values)]
     return float(known.mean()) if known.size else np.nan
-
-
-def _in_jax(model: Any) -> Any:
-    """Return a network whose arrays are JAX's, as those of a fresh one are."""
-    graph, state = nnx.split(model)
-    return nnx.merge(graph, jax.tree.map(jnp.asarray, state))
 
 
 def _asked(small: Sequence[engine.Kept], checksum: str) -> dict[str, engine.Job]:

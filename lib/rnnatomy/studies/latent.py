@@ -149,7 +149,7 @@ def publish(networks: int = 10, report: Callable[[str], None] = progress.print_l
         report: called with a line when jobs are done.
     """
     checksum = datasets.mnist().checksum
-    trained = engine.run("latent, networks", pace._train_jobs(networks, checksum), report=report)
+    trained = engine.run("latent, networks", pace.training_jobs(networks, checksum), report=report)
     measured = engine.run("latent", _jobs(trained, checksum), report=report)
     rows = [
         {name: array for name, array in engine.load(kept).arrays.items() if name in AXES}
@@ -182,7 +182,7 @@ def draw_on(seed: int, data_sha256: str, network: engine.Made) -> disk.Arrays:
     sizes = model.config["frames"], model.config["feature"]
     fresh: Any = autoencoder.create(pace.GROUP, *sizes)(jax.random.key(seed))
     test = inputs.mnist(data_sha256).test
-    chosen = _first_of_each(test.labels)
+    chosen = datasets.first_of_each(test.labels, EACH)
     images = autoencoder.binarised(test.images)[chosen]
     means = np.asarray(vae.posterior(model, images).mean, float)
     prior = np.random.default_rng(seed).normal(size=(PRIOR, means.shape[1]))
@@ -463,11 +463,6 @@ def _ink(
 def _between(ends: Float[np.ndarray, "vector hidden"]) -> float:
     first, second = np.triu_indices(len(ends), 1)
     return float(np.median(np.linalg.norm(ends[first] - ends[second], axis=1)))
-
-
-def _first_of_each(labels: Int[np.ndarray, " sample"]) -> Int[np.ndarray, " image"]:
-    """Return the places of the first samples of each class, class by class."""
-    return np.concatenate([np.flatnonzero(labels == label)[:EACH] for label in np.unique(labels)])
 
 
 def _jobs(trained: Sequence[engine.Kept], data_sha256: str) -> list[engine.Job]:

@@ -99,7 +99,7 @@ def publish(networks: int = OF, report: Callable[[str], None] = progress.print_l
         report: called with a line when jobs are done.
     """
     checksum = datasets.mnist().checksum
-    trained = engine.run("pace, networks", _train_jobs(networks, checksum), report=report)
+    trained = engine.run("pace, networks", training_jobs(networks, checksum), report=report)
     measured = engine.run("pace", _measure_jobs(trained, checksum), report=report)
     rows = [
         {name: array for name, array in engine.load(kept).arrays.items() if name in AXES}
@@ -222,7 +222,8 @@ def _as_predicted(
     return np.all(inside, axis=0)
 
 
-def _train_jobs(networks: int, data_sha256: str) -> list[engine.Job]:
+def training_jobs(networks: int, data_sha256: str) -> list[engine.Job]:
+    """Return the jobs that train the networks, for other studies of the same ones."""
     return [
         engine.Job(
             f"pace-{seed}",

@@ -46,7 +46,7 @@ import numpy as np
 from jaxtyping import Float
 
 from rnnatomy.analysis import similarity
-from rnnatomy.networks import predictors, training
+from rnnatomy.networks import access, predictors, training
 from rnnatomy.store import disk, results
 from rnnatomy.studies import attractors, engine, gauges, orbits, progress
 from rnnatomy.studies.movement import fitting
@@ -131,7 +131,7 @@ def measure(
         of both; and "error", mean squared, on all test sequences, not a number of echo states.
     """
     data = orbits.task(np.random.default_rng(0), task)
-    few, _ = attractors._few(data.test)
+    few, _ = attractors.few_of_each(data.test)
     frames = few.targets.shape[1]
     if cell == ECHO:
         drawn = [echo_states(np.random.default_rng(number), few, hidden) for number in seed]
@@ -141,9 +141,9 @@ def measure(
         models: list[Any] = [create(jax.random.key(number)) for number in seed]
     else:
         batch = attractors.Batch(cell, task, hidden, state)
-        fitted = attractors._fit(batch, data, seed, training.Recipe(**recipe))
+        fitted = attractors.fit(batch, data, seed, training.Recipe(**recipe))
         last = [fitting.networks_by_epoch(fitted, place)[-1] for place in range(len(seed))]
-        models = list(map(attractors._in_jax, last))
+        models = list(map(access.in_jax, last))
     return [
         _row(
             predictors.trajectory(model, few.inputs, frames).decoder,

@@ -40,7 +40,7 @@ from scipy.spatial.distance import cdist
 
 from rnnatomy.analysis import maps, pod
 from rnnatomy.data import mocap
-from rnnatomy.networks import autonomous, predictors, training
+from rnnatomy.networks import access, autonomous, training
 from rnnatomy.store import disk, results
 from rnnatomy.studies import attractors, engine, progress
 from rnnatomy.studies.engine import identity
@@ -241,25 +241,13 @@ def models(parts: protocols.Parts, kind: str, seeds: Sequence[int], epochs: int)
         seeds: one network each.
         epochs: of training; 0 for none.
     """
-    plan = protocols.HELD_OUT
-    create = predictors.seq2seq(
-        parts.training[0].shape[1], plan.hidden, residual=kind == "residual"
-    )
+    plan, residual = protocols.HELD_OUT, kind == "residual"
     if not epochs:
+        create = fitting.create(parts.training[0].shape[1], plan, residual=residual)
         return [create(jax.random.key(seed)) for seed in seeds]
-    cuts = [
-        embeddings.cut(frames[phase :: plan.step], plan.read, plan.predict, plan.apart).examples
-        for frames in parts.training
-        for phase in range(plan.step)
-    ]
-    fitted = training.fit_ensemble(
-        create,
-        training.squared_error,
-        tuple(np.concatenate(arrays) for arrays in zip(*cuts, strict=True)),
-        plan.recipe._replace(epochs=epochs),
-        jax.vmap(jax.random.key)(np.asarray(seeds)),
-    )
-    return [attractors._in_jax(training.member(fitted, k)) for k in range(len(seeds))]
+    plan = plan._replace(recipe=plan.recipe._replace(epochs=epochs))
+    fitted = fitting.fit(parts.training, plan, seeds, residual=residual)
+    return [access.in_jax(training.member(fitted, k)) for k in range(len(seeds))]
 
 
 def of_network(model: Any, motion: Motion) -> disk.Arrays:
@@ -406,15 +394,15 @@ def of_sets(
         "away": (found.basins < 0).mean(),
         "still": [fixed[own].mean() for own in groups],
         "lost": (fixed | (gone[:, -1] > 0)).mean(),
-        "kind": attractors._filled(found.kinds, SETS, float(attractors.NONE)),
-        "period": attractors._filled(found.periods, SETS, 0.0),
-        "basin": attractors._filled(np.reshape(basin, (len(sets), len(groups))), SETS),
-        "exponents": attractors._filled(found.exponents, SETS),
-        "exponent_errors": attractors._filled(found.errors, SETS),
-        "rotation": attractors._filled(turned[:, 0], SETS),
-        "rotation_error": attractors._filled(turned[:, 1], SETS),
-        "nearest": attractors._filled(near[:, 0], SETS),
-        "nearest_action": attractors._filled(near[:, 1], SETS, float(attractors.NONE)),
+        "kind": results.filled(found.kinds, SETS, float(attractors.NONE)),
+        "period": results.filled(found.periods, SETS, 0.0),
+        "basin": results.filled(np.reshape(basin, (len(sets), len(groups))), SETS),
+        "exponents": results.filled(found.exponents, SETS),
+        "exponent_errors": results.filled(found.errors, SETS),
+        "rotation": results.filled(turned[:, 0], SETS),
+        "rotation_error": results.filled(turned[:, 1], SETS),
+        "nearest": results.filled(near[:, 0], SETS),
+        "nearest_action": results.filled(near[:, 1], SETS, float(attractors.NONE)),
     }
     return disk.single(arrays)
 
@@ -526,7 +514,7 @@ def to_show(model: Any, motion: Motion) -> disk.Arrays:
     middle = [np.flatnonzero(labels == label)[: EACH // 2][-1] for label in np.unique(labels)]
     ways = joints(onward(model, inputs[middle])[:, AFTER], motion.scale)
     # half precision, about a millimetre, is enough to be looked at
-    arrays = {"shown_sets": attractors._filled(sets, SETS), "shown_ways": ways}
+    arrays = {"shown_sets": results.filled(sets, SETS), "shown_ways": ways}
     return {name: array.astype(np.float16) for name, array in arrays.items()}
 
 

@@ -18,6 +18,8 @@ def fit(
     plan: protocols.Plan,
     seeds: Sequence[int],
     checkpoint: Path | None = None,
+    *,
+    residual: bool = True,
 ) -> training.Fitted:
     """Fit predictors to all windows of sequences; their parameters are kept after each epoch.
 
@@ -26,6 +28,7 @@ def fit(
         plan: how to cut and to fit.
         seeds: one network each.
         checkpoint: as of ``training.fit_ensemble``.
+        residual: as of ``create``.
 
     Raises:
         ValueError: as ``embeddings.cut``, and as ``training.fit_ensemble``.
@@ -39,7 +42,7 @@ def fit(
     train = tuple(np.concatenate(arrays) for arrays in zip(*cuts, strict=True))
     keys = jax.vmap(jax.random.key)(np.asarray(seeds))
     return training.fit_ensemble(
-        create(sequences[0].shape[1], plan),
+        create(sequences[0].shape[1], plan, residual=residual),
         training.squared_error,
         train,
         plan.recipe,
@@ -49,9 +52,15 @@ def fit(
     )
 
 
-def create(feature: int, plan: protocols.Plan) -> training.Create:
-    """Return what makes an untrained predictor from a key: tied and residual, as the authors'."""
-    return predictors.seq2seq(feature, plan.hidden, residual=True)
+def create(feature: int, plan: protocols.Plan, *, residual: bool = True) -> training.Create:
+    """Return what makes an untrained predictor from a key: tied, as the authors' is.
+
+    Args:
+        feature: numbers in a frame.
+        plan: how many units it has.
+        residual: whether it predicts the change from frame to frame.
+    """
+    return predictors.seq2seq(feature, plan.hidden, residual=residual)
 
 
 def untrained(feature: int, plan: protocols.Plan, seed: int) -> Any:
