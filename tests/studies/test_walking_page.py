@@ -128,6 +128,17 @@ def test_groups_are_written_as_rows(plain):
     assert len(first) == len(second) == 2 + len(walking_page.HEAD)
 
 
+def test_a_table_has_the_columns_that_are_shown(plain):
+    head, row = walking_page.table(walking_page.groups(plain))
+    assert head == ["decoder", "state", *walking_page.SHOWN]
+    assert row[2:4] == ["2.00 (2.00 to 2.00)", "2 (1 to 8)"]
+
+
+def test_a_figure_that_stands_still_is_the_rival():
+    part = a_study(a_network(), a_network(error=0.3), a_network(train_error=0.5))
+    assert walking_page.beats_standing(part) == (1, 2, 3)
+
+
 def test_drift_is_told_in_spreads():
     part = a_study(away(), a_network())
     assert walking_page.drift(part)[0] == (0, 0, 0)

@@ -28,8 +28,8 @@ WALK = mocap.ACTIONS.index("walking")
 
 HEAD = (
     "networks",
-    "error held out",
-    "error in training",
+    "error held out, over standing still",
+    "error in training, over standing still",
     "limit sets",
     "settled",
     "ran away",
@@ -39,6 +39,24 @@ HEAD = (
     "a walk's pace",
 )
 """Titles of the columns of ``rows``, after those of the groups."""
+
+
+SHOWN = (HEAD[1], "limit sets", "ran away", "a set for each action", "a walk of its own")
+"""Columns that the page shows."""
+
+
+class Beats(NamedTuple):
+    """How many networks predict better than a figure that stands still.
+
+    Attributes:
+        held: on sequences that are held out.
+        trained: on those trained on.
+        networks: of so many.
+    """
+
+    held: int
+    trained: int
+    networks: int
 
 
 class Reading(NamedTuple):
@@ -173,6 +191,20 @@ def groups(data: xr.Dataset) -> dict[tuple[str, str], Reading]:
 def rows(found: dict[tuple[str, str], Reading]) -> list[list[str]]:
     """Write groups as the rows of a table: decoder, state, and ``HEAD``."""
     return [[*group, *_row(one)] for group, one in found.items()]
+
+
+def table(found: dict[tuple[str, str], Reading]) -> list[list[str]]:
+    """Write groups as a table with its head, of the columns ``SHOWN``."""
+    every = [["decoder", "state", *HEAD], *rows(found)]
+    places = [0, 1, *(2 + HEAD.index(name) for name in SHOWN)]
+    return [[row[place] for place in places] for row in every]
+
+
+def beats_standing(part: xr.Dataset) -> Beats:
+    """Count the networks that predict better than the last frame does, repeated."""
+    held = part["error"] < part["stay_error"]
+    trained = part["train_error"] < part["train_stay_error"]
+    return Beats(int(held.sum()), int(trained.sum()), part.sizes["network"])
 
 
 def drift(part: xr.Dataset) -> dict[int, statistics.Interval]:
