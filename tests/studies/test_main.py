@@ -10,7 +10,7 @@ from rnnatomy.studies import __main__, engine, hundred
 
 HERE = Path(__file__).parent
 
-ASKED = {"blank"}
+ASKED: set[str] = set()
 """Studies whose code stands, and whose hours of computing are still to come."""
 
 
