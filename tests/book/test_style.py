@@ -79,7 +79,7 @@ MANY_CELLS = {
     "cutoffs": 31,
     "thousand": 30,
     "others": 30,
-    "people": 33,
+    "people": 34,
     "orbits": 32,
     "attractors": 31,
 }

@@ -45,3 +45,20 @@ def test_one_pose_is_the_first_frame():
     bodies.poses(ax, np.arange(24.0).reshape(2, 4, 3), PARENTS, count=1)
     assert ax.lines[0].get_xydata()[0].tolist() == [2, 1]
     plt.close(ax.figure)
+
+
+def test_what_is_no_movement_has_one_strength_and_its_own_colour_and_place():
+    _, ax = plt.subplots()
+    joints = np.arange(24.0).reshape(2, 4, 3)
+    bodies.poses(ax, joints, PARENTS, 2, colour="k", fades=False, place=3)
+    assert {(line.get_color(), line.get_alpha()) for line in ax.lines} == {("k", 1)}
+    roots = [line.get_xydata()[0, 0] for line in ax.lines[::3]]
+    assert roots == [2 + 3 * bodies.APART, 14 + 4 * bodies.APART]
+    plt.close(ax.figure)
+
+
+def test_there_may_be_no_pose():
+    _, ax = plt.subplots()
+    bodies.poses(ax, np.zeros((0, 4, 3)), PARENTS, 0)
+    assert not ax.lines
+    plt.close(ax.figure)

@@ -194,6 +194,36 @@ def test_windows_are_those_of_the_network(short):
         np.testing.assert_allclose(window.states, went.decoder[0], rtol=1e-4, atol=1e-6)
 
 
+def test_a_figure_that_stands_still_is_wrong_by_how_far_it_should_have_gone(short):
+    frames = np.arange(20.0)[:, None] * [1, 2]
+    window = fullsize.look_still(frames)(3)  # from frame 6 to the frames 7, 8, 9 and 10
+    assert window.loss == (1 + 4 + 9 + 16) / 4 * (1 + 4) / 2
+    assert window.worst == 3 and window.states.shape == (4, 0)
+
+
+def test_it_is_asked_on_the_windows_of_the_networks(patched):
+    names = protocols.TASKS["three"]
+    joined, held = files_of(names), files_of([f"{name.rsplit('_', 1)[0]}_2" for name in names])
+    by = mocap.normalise([each.frames for each in joined])
+    for marks in fullsize.MARKS:
+        found = fullsize.standing_still("three", marks)
+        assert list(found) == ["within", "across", "other files"]
+        one = fullsize.track(joined, by, first_rows=marks == "first rows in")
+        starts = range(0, len(one.frames) - 7, 4)
+        spans = [one.frames[start : start + 8] for start in starts]
+        losses = np.array([np.square(span[4:] - span[3]).mean() for span in spans])
+        is_across = np.array([len(set(one.labels[start : start + 8])) > 1 for start in starts])
+        assert found["within"] == pytest.approx(losses[~is_across].mean(), rel=1e-5)
+        assert found["across"] == pytest.approx(losses[is_across].mean(), rel=1e-5)
+    others = [mocap.scale(each.frames[1:], by).clip(-10, 10) for each in held]
+    losses = [
+        np.square(frames[start + 4 : start + 8] - frames[start + 3]).mean()
+        for frames in others
+        for start in range(0, len(frames) - 7, 4)
+    ]
+    assert found["other files"] == pytest.approx(np.mean(losses), rel=1e-5)
+
+
 # scores
 
 

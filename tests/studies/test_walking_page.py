@@ -166,16 +166,48 @@ def test_expectations_are_counted(plain):
     }
 
 
-def test_bodies_are_taken_apart():
-    sets = np.full((1, 3, 2, 38, 3), np.nan, np.float16)
-    sets[0, 0] = 1
-    ways = np.zeros((1, 2, 4, 38, 3), np.float16)
+def test_sets_of_plain_decoders_and_people_have_a_distance_from_training():
+    far = a_network(2, nearest=[2.0, 5.0, *[np.nan] * 7])
+    parts = [
+        a_study(a_network(), far),
+        a_study(far, far, state="untrained"),
+        a_study(away(), away(), decoder="residual"),
+    ]
+    found = walking_page.nearness(xr.concat(parts, "network"))
+    assert found == {"trained": (2.75, 2, 3.5), "untrained": (3.5,) * 3, "people": (5, 5, 5)}
+
+
+@pytest.fixture
+def drawn():
+    """The bodies of two networks: one set of the first, none of the second."""
+    sets = np.full((2, 3, 2, 38, 3), np.nan, np.float16)
+    sets[0, 0] = [[[1]], [[2]]]
+    ways = np.zeros((2, 2, 4, 38, 3), np.float16)
+    ways[:, 1, 0] = 7
     arrays = dict(zip(walking.SHOWN_AXES, (sets, ways), strict=True))
-    data = xr.Dataset(
+    return xr.Dataset(
         {name: (("shown", *walking.SHOWN_AXES[name]), array) for name, array in arrays.items()},
-        {"shown": ["plain-trained"], "action": ["walking", "running"]},
+        {
+            "shown": ["plain-trained", "residual-trained"],
+            "action": ["walking", "running"],
+            "after": [0, 1, 10, 30],
+        },
     )
-    found = walking_page.bodies(data, "plain", "trained")
+
+
+def test_one_body_stands_for_each_set_and_there_may_be_none(drawn):
+    one = walking_page.ends(drawn, "plain", "trained")
+    assert one.shape == (1, 38, 3) and (one == 1).all()
+    assert walking_page.ends(drawn, "residual", "trained").shape == (0, 38, 3)
+
+
+def test_people_are_the_poses_that_are_read_last(drawn):
+    found = walking_page.read_last(drawn)
+    assert found.shape == (2, 38, 3) and (found[0] == 0).all() and (found[1] == 7).all()
+
+
+def test_bodies_are_taken_apart(drawn):
+    found = walking_page.bodies(drawn, "plain", "trained")
     assert len(found.sets) == 1 and found.sets[0].shape == (2, 38, 3)
     assert list(found.ways) == ["walking", "running"]
     assert found.ways["running"].shape == (4, 38, 3)

@@ -277,6 +277,19 @@ def look_with(model: Any, frames: Float[np.ndarray, "time feature"]) -> Look:
     return look
 
 
+def look_still(frames: Float[np.ndarray, "time feature"]) -> Look:
+    """Return what gives the windows of the last frame that is read, repeated: it has no states."""
+    read, predict = RECIPE.read, RECIPE.predict
+
+    def look(start: int) -> Window:
+        last, *targets = frames[start + read - 1 : start + read + predict]
+        wrong = np.array(targets) - last
+        worst = int(np.abs(wrong).mean(axis=1).argmax())
+        return Window(float(np.square(wrong).mean()), worst, np.zeros((predict, 0)))
+
+    return look
+
+
 def walk(length: int, border: Callable[[int], int | None]) -> Walk:
     """Go along a sequence, and start reading anew at each border that is found.
 
@@ -396,6 +409,36 @@ def views_without_network(
         # on half a circle, as single linkage asks for angles
         "clock": np.column_stack([np.cos(turn), np.sin(turn)]),
     }
+
+
+def standing_still(task: str, marks: str) -> dict[str, float]:
+    """Return the errors of the last frame that is read, repeated, on the windows of the networks.
+
+    Args:
+        task: one of ``protocols.TASKS``.
+        marks: one of ``MARKS``.
+
+    Returns:
+        By place, "within" and "across" as of ``PLACES``, and "other files": mean squared errors,
+        in the units of "test_loss" and "held_loss".
+
+    Raises:
+        files.DataError: if a file is damaged.
+        files.DataUnavailable: if a file is neither at hand nor within reach.
+    """
+    joined, held = _sequences(task)
+    by = mocap.normalise([each.frames for each in joined])
+    one = track(joined, by, first_rows=marks == MARKS[0])
+    look = look_still(one.frames)
+    bench = Bench(one, segments.borders(one.labels), look, {}, {}, seed=0)
+    errors = _test_loss(bench, look, walk(len(one.frames), by_loss(look, np.inf)))
+    limit, losses = protocols.LIMIT, list[float]()
+    for each in held:
+        look = look_still(np.clip(mocap.scale(each.frames, by), -limit, limit))
+        starts = walk(len(each.frames), by_loss(look, np.inf)).starts
+        losses += [look(start).loss for start in starts]
+    places = (*PLACES, "other files")
+    return dict(zip(places, map(float, [*errors, np.mean(losses)]), strict=True))
 
 
 def picked(index: xr.DataArray) -> xr.Dataset:

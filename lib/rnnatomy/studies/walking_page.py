@@ -269,6 +269,31 @@ def bodies(data: xr.Dataset, decoder: str, state: str) -> Bodies:
     return Bodies(sets, dict(ways))
 
 
+def ends(data: xr.Dataset, decoder: str, state: str) -> Float[np.ndarray, "set joint 3"]:
+    """Return one body on each limit set of a network, as of ``bodies``; there may be none."""
+    sets = bodies(data, decoder, state).sets
+    return np.reshape([places[0] for places in sets], (len(sets), *data["shown_sets"].shape[-2:]))
+
+
+def read_last(data: xr.Dataset) -> Float[np.ndarray, "action joint 3"]:
+    """Return a person in each action: the last pose that is read before a decoder goes on."""
+    before = data["shown_ways"].sel(after=0).isel(shown=0)
+    return before.to_numpy().astype(float)
+
+
+def nearness(data: xr.Dataset) -> dict[str, statistics.Interval]:
+    """Return how far poses are from the nearest pose of training, in scaled units.
+
+    Returns:
+        By state of training those of the limit sets of plain decoders, each set alike; and of
+        "people", the last poses that are read, held out. Median over networks, least and largest.
+    """
+    states = dict.fromkeys(data["state"].to_numpy().tolist())
+    parts = {state: finished(data, decoder="plain", state=state) for state in states}
+    far = {state: _span(part["nearest"].mean("set")) for state, part in parts.items()}
+    return far | {"people": _span(data["held_nearest"])}
+
+
 def _row(one: Reading) -> list[str]:
     return [
         str(one.networks),
