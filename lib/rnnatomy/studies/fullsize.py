@@ -98,8 +98,10 @@ AXES = {
     "test_loss": (*_AT, "marks", "place"),
     "cuts": (*_AT, "marks", "cut"),
     **{f"border_{name}": (*_AT, "marks", "cut") for name in segments.BorderScore._fields},
+    "still_test_loss": ("task", "marks", "place"),
+    "still_held_loss": ("task",),
 }
-"""Axes of the published arrays.
+"""Axes of the published arrays; those of "still" are of no network, see ``standing_still``.
 
 Of clusters, scores of all frames as ``scoring.AGREEMENT``; mean squared errors in scaled units, of
 the batches trained on, of windows of the sequence that follow each other, and of further sequences
@@ -201,7 +203,8 @@ def publish(networks: int = 3, report: Callable[[str], None] = progress.print_li
         results.stack(rows[k : k + networks], results.without(AXES, "task"), "network")
         for k in range(0, len(rows), networks)
     ]
-    found = results.dataset(results.stack(tasks, AXES, "task"), AXES, _coordinates(networks))
+    told = [each | standing_still(task) for task, each in zip(protocols.TASKS, tasks, strict=True)]
+    found = results.dataset(results.stack(told, AXES, "task"), AXES, _coordinates(networks))
     facts = {
         "networks": networks,
         "hidden": HIDDEN,
@@ -411,16 +414,15 @@ def views_without_network(
     }
 
 
-def standing_still(task: str, marks: str) -> dict[str, float]:
+def standing_still(task: str) -> disk.Arrays:
     """Return the errors of the last frame that is read, repeated, on the windows of the networks.
 
     Args:
         task: one of ``protocols.TASKS``.
-        marks: one of ``MARKS``.
 
     Returns:
-        By place, "within" and "across" as of ``PLACES``, and "other files": mean squared errors,
-        in the units of "test_loss" and "held_loss".
+        By the names of ``AXES`` that begin with "still", without the first axis: mean squared
+        errors, as "test_loss" and "held_loss" are of networks.
 
     Raises:
         files.DataError: if a file is damaged.
@@ -428,17 +430,17 @@ def standing_still(task: str, marks: str) -> dict[str, float]:
     """
     joined, held = _sequences(task)
     by = mocap.normalise([each.frames for each in joined])
-    one = track(joined, by, first_rows=marks == MARKS[0])
-    look = look_still(one.frames)
-    bench = Bench(one, segments.borders(one.labels), look, {}, {}, seed=0)
-    errors = _test_loss(bench, look, walk(len(one.frames), by_loss(look, np.inf)))
+    tests = []
+    for one in (track(joined, by), track(joined, by, first_rows=False)):
+        look = look_still(one.frames)
+        bench = Bench(one, segments.borders(one.labels), look, {}, {}, seed=0)
+        tests.append(_test_loss(bench, look, walk(len(one.frames), by_loss(look, np.inf))))
     limit, losses = protocols.LIMIT, list[float]()
     for each in held:
         look = look_still(np.clip(mocap.scale(each.frames, by), -limit, limit))
         starts = walk(len(each.frames), by_loss(look, np.inf)).starts
         losses += [look(start).loss for start in starts]
-    places = (*PLACES, "other files")
-    return dict(zip(places, map(float, [*errors, np.mean(losses)]), strict=True))
+    return disk.single({"still_test_loss": np.array(tests), "still_held_loss": np.mean(losses)})
 
 
 def picked(index: xr.DataArray) -> xr.Dataset:
