@@ -177,7 +177,20 @@ def test_a_published_study_grows_by_the_networks_that_it_has_not(growing, few):
     assert seeds == [0, 1, 2] and "the first and the last come out so" in told
     xr.testing.assert_identical(study.data, few[0].data)
     assert study.provenance["grown_from"]["networks"] == 2
+    assert study.provenance["grown_from"]["same_bits"]
     assert study.provenance["networks"] == NETWORKS
+
+
+def test_it_grows_on_a_processor_that_rounds_otherwise_and_says_so(growing):
+    """What is published was rounded by another machine: as far away as rounding may lead."""
+    before, _, _ = growing(2)
+    rounded = before._replace(data=before.data + 0)
+    rounded.data["readout"] = before.data["readout"] * np.float32(1 + 1e-6)
+    results.save_study(checkout.root() / "results" / "thousand", rounded)
+    study, seeds, told = growing(NETWORKS)
+    assert seeds == [0, 1, 2] and "otherwise in their bits" in told
+    assert study.provenance["grown_from"]["same_bits"] is False
+    xr.testing.assert_identical(study.data.isel(network=[0, 1]), rounded.data)
 
 
 def test_a_study_that_comes_out_otherwise_is_made_anew(growing, monkeypatch, few):
