@@ -64,6 +64,14 @@ def elman(p, frames):
         yield h
 
 
+def elman_relu(p, frames):
+    h = np.zeros((BATCH, HIDDEN))
+    for x in frames:
+        a = x @ p["dense_i.kernel"] + p["dense_i.bias"] + h @ p["dense_h.kernel"]
+        h = np.maximum(a, 0)
+        yield h
+
+
 def minimal_gru(p, frames):
     """Feng and others (2024): z = s(W x + b), h <- (1 - z) h + z (V x + c)."""
     h = np.zeros((BATCH, HIDDEN))
@@ -86,8 +94,10 @@ def minimal_lstm(p, frames):
 NUMPY = {
     "lstm": lstm,
     "gru": gru,
+    "gru-two-biases": gru,
     "gru-before": gru_before,
     "elman": elman,
+    "elman-relu": elman_relu,
     "minimal-gru": minimal_gru,
     "minimal-lstm": minimal_lstm,
 }
@@ -257,7 +267,7 @@ def test_slopes_are_finite_at_any_size(cell, size, frames):
 
 @pytest.mark.parametrize("name", ["rnn", "LSTM", "", None, ["gru"]])
 def test_an_unknown_cell_is_answered_with_the_known_ones(as_users, name):
-    known = "lstm, gru, gru-before, elman, minimal-gru, minimal-lstm"
+    known = ", ".join(NUMPY)
     with pytest.raises(ValueError, match=r"cell .* is unknown: choose from " + known):
         cells.find(name)
 

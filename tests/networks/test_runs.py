@@ -19,6 +19,7 @@ states_in_range = hnp.arrays(
 )
 NETWORKS = {
     "Classifier": {"feature": 3, "hidden": 4, "classes": 5, "cell": "gru"},
+    "Stacked": {"feature": 3, "hidden": [4, 5], "classes": 5, "both_ways": True, "norm": 1e-5},
     "Seq2Seq": {"feature": 3, "hidden": 4, "cell": "lstm", "tied": False, "residual": True},
     "VAE": {"frames": 6, "feature": 3, "hidden": 4, "latent": 2, "likelihood": "gaussian"},
     "MLPVAE": {"frames": 6, "feature": 3, "hidden": 4, "latent": 2},

@@ -321,6 +321,18 @@ def _elman_step(p: Parameters, h: Array, x: Array) -> Array:
     return jnp.tanh(x @ p["dense_i.kernel"] + p["dense_i.bias"][None] + h @ p["dense_h.kernel"])
 
 
+def _elman_relu_step(p: Parameters, h: Array, x: Array) -> Array:
+    return nnx.relu(x @ p["dense_i.kernel"] + p["dense_i.bias"][None] + h @ p["dense_h.kernel"])
+
+
+class _TwoBiases(Kernels):
+    """``Kernels`` with a bias beside the hidden state's kernel too."""
+
+    def __init__(self, feature: int, hidden: int, gates: int, *, rngs: nnx.Rngs):
+        super().__init__(feature, hidden, gates, rngs=rngs)
+        self.dense_h = nnx.Linear(hidden, gates * hidden, kernel_init=orthogonal_gates, rngs=rngs)
+
+
 def _minimal_gru_step(p: Parameters, h: Array, x: Array) -> Array:
     z, new = jnp.split(x @ p["dense_i.kernel"] + p["dense_i.bias"][None], 2, axis=-1)
     z = jax.nn.sigmoid(z)
@@ -354,8 +366,14 @@ CELLS: dict[str, Cell] = {
         _gru,
         sequence=sequences.gru(sequences.plain(_gru_step, lambda h: h)),
     ),
+    "gru-two-biases": gated(
+        ("r", "z", "n"),
+        _gru_step,
+        lambda feature, hidden, rngs: _TwoBiases(feature, hidden, 3, rngs=rngs),
+    ),
     "gru-before": gated(("r", "z", "n"), _gru_before_step),
     "elman": gated(("h",), _elman_step),
+    "elman-relu": gated(("h",), _elman_relu_step),
     "minimal-gru": gated(("z", "h"), _minimal_gru_step, recurrent=False),
     "minimal-lstm": gated(("f", "i", "h"), _minimal_lstm_step, recurrent=False),
 }
@@ -363,7 +381,9 @@ CELLS: dict[str, Cell] = {
 
 "lstm": Hochreiter and Schmidhuber (1997), its forget gate open at the start (bias 1; Jozefowicz,
 Zaremba and Sutskever 2015). "gru": Cho and others (2014), the reset gate after the product, as in
-cuDNN, PyTorch and Flax, n = tanh(W x + b + r (R h)); "gru-before": as first published, n = tanh(W x
-+ b + R (r h)). "elman": Elman (1990), h = tanh(W x + R h + b). "minimal-gru" and "minimal-lstm":
+cuDNN, PyTorch and Flax, n = tanh(W x + b + r (R h)); "gru-two-biases": n = tanh(W x + b + r (R h +
+d)), as those of PyTorch and Keras are; "gru-before": as first published, n = tanh(W x + b + R (r
+h)). "elman": Elman (1990), h = tanh(W x + R h + b); "elman-relu": with max(0, .) for tanh, as Le,
+Jaitly and Hinton (2015). "minimal-gru" and "minimal-lstm":
 Feng and others (2024), whose gates do not read the hidden state.
 """

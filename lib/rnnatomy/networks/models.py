@@ -1,4 +1,4 @@
-"""The networks, in Flax NNX: classifiers with and without time, a predictor and two autoencoders.
+"""The networks, in Flax NNX: classifiers, a predictor, two autoencoders, and any stack of layers.
 
 A recurrent one takes the name of its cell (``cells.CELLS``); each keeps the arguments that it was
 made with, so that a run on disk can be put together again from its config. The readout is fixed
@@ -6,15 +6,16 @@ once for the whole book: ``logits = W h + b`` with ``W`` of shape (class, hidden
 Flax's kernel.
 """
 
-from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
+from rnnatomy.analysis import checks
 from rnnatomy.networks import cells
 
 LIKELIHOODS = ("bernoulli", "gaussian")
@@ -26,10 +27,14 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"relu": nnx.relu, "tanh": jn
 LOG_VARIANCE = (-10.0, 10.0)
 """Limits of the logarithm of a variance, so that no exponential of it overflows."""
 
+READS = ("last", "ends", "mean", "max", "each")
+"""What a readout may read of the states of whole sequences: that after the last frame; the one each
+direction ends in; their mean, or the largest of each unit, over frames; or each of them."""
+
 SIZES = ("frames", "feature", "hidden", "latent", "classes")
 """Arguments of networks that are whole numbers."""
 
-SWITCHES = ("tied", "residual")
+SWITCHES = ("tied", "residual", "both_ways")
 """Arguments of networks that are true or false."""
 
 
@@ -43,14 +48,15 @@ class Network(nnx.Module):
         entry: of its recurrent cell, if it has one.
     """
 
-    RECURRENT: ClassVar[tuple[str, ...]] = ()
+    RECURRENT: tuple[str, ...] = ()
     arguments: tuple[tuple[str, Any], ...]
     entry: cells.Cell
 
     @property
     def config(self) -> dict[str, Any]:
         """The model's name and the arguments that it was made with."""
-        return {"model": type(self).__name__, **dict(self.arguments)}
+        plain = {k: list(v) if isinstance(v, tuple) else v for k, v in self.arguments}
+        return {"model": type(self).__name__, **plain}
 
     def states(
         self, inputs: Float[Array, "batch time feature"]
@@ -203,6 +209,171 @@ class Logistic(Network):
             ValueError: if the sequences have another length.
         """
         return _flat(self, inputs)
+
+
+class Stacked(Network):
+    """Recurrent layers on one another with a linear readout, as networks from elsewhere have.
+
+    The first layer reads the frames, the next one its hidden states, and so on. With ``both_ways``
+    each layer has a second cell that reads from the last frame to the first, and a state is that of
+    both, side by side.
+
+    Args:
+        feature: size of one input frame, at least 1.
+        hidden: units of each layer, each at least 1.
+        classes: size of an output, at least 1.
+        cell: name of the recurrent cell of all layers, see ``cells.CELLS``.
+        both_ways: whether layers read in both directions.
+        reads: what the readout reads, one of ``READS``.
+        norm: None; or what is added to the variance if that which the readout reads is brought to
+            mean 0 and variance 1 over units before, with a scale and an offset of each (layer
+            normalisation).
+        rngs: source of the initial parameters.
+
+    Raises:
+        ValueError: if a size is no whole number of at least 1, or a name is unknown.
+
+    Reference:
+        Graves, Mohamed and Hinton (2013) for layers; Schuster and Paliwal (1997) for both ways; Ba,
+        Kiros and Hinton (2016) for the normalisation.
+    """
+
+    RECURRENT: tuple[str, ...] = ("layer_0",)  # and as many more as it is made with
+
+    def __init__(
+        self,
+        feature: int,
+        hidden: Sequence[int],
+        classes: int,
+        *,
+        cell: str = "lstm",
+        both_ways: bool = False,
+        reads: str = "last",
+        norm: float | None = None,
+        rngs: nnx.Rngs,
+    ):
+        self.arguments = _arguments(
+            feature=feature, hidden=_widths(hidden), classes=classes, cell=cell,
+            both_ways=both_ways, reads=reads, norm=norm,
+        )  # fmt: skip
+        self.entry = cells.find(cell)
+        widths, ways = dict(self.arguments)["hidden"], 1 + both_ways
+        fed = [feature, *(ways * width for width in widths[:-1])]
+        names = []
+        for k, (read, width) in enumerate(zip(fed, widths, strict=True)):
+            for name in (f"layer_{k}", f"layer_{k}_back")[:ways]:
+                setattr(self, name, self.entry.make(read, width, rngs))
+                names.append(name)
+        self.RECURRENT = tuple(names)
+        top = ways * widths[-1]
+        self.normalise = None if norm is None else nnx.LayerNorm(top, epsilon=norm, rngs=rngs)
+        self.readout = nnx.Linear(top, classes, rngs=rngs)
+
+    def __call__(
+        self,
+        inputs: Float[Array, "batch time feature"],
+        lengths: Int[Array, " batch"] | None = None,
+    ) -> Float[Array, "batch ..."]:
+        """Return the outputs: (batch, class), or (batch, time, class) if each state is read.
+
+        Args:
+            inputs: sequences, those shorter than the longest with anything after their end.
+            lengths: frames of each, at least 1; None: all are of one length.
+        """
+        return self.readout(self.features(inputs, lengths))
+
+    def states(
+        self,
+        inputs: Float[Array, "batch time feature"],
+        lengths: Int[Array, " batch"] | None = None,
+    ) -> Float[Array, "batch time hidden"]:
+        """Return the hidden state of the last layer after every frame, both ways side by side.
+
+        Args:
+            inputs: as of a call.
+            lengths: as of a call. After the end of a sequence states mean nothing.
+        """
+        return self.every_layer(inputs, lengths)[-1]
+
+    def every_layer(
+        self,
+        inputs: Float[Array, "batch time feature"],
+        lengths: Int[Array, " batch"] | None = None,
+    ) -> list[Float[Array, "batch time hidden"]]:
+        """Return the hidden states of each layer, as of ``states``."""
+        config, found = self.config, []
+        for k, width in enumerate(config["hidden"]):
+            start = cells.initial_carry(self.entry, len(inputs), width, inputs.dtype)
+            ahead = cells.unroll(self.entry, getattr(self, f"layer_{k}"), start, inputs)
+            if config["both_ways"]:
+                back = getattr(self, f"layer_{k}_back")
+                turned = cells.unroll(self.entry, back, start, turn(inputs, lengths))
+                ahead = jnp.concatenate([ahead, turn(turned, lengths)], axis=-1)
+            found.append(ahead)
+            inputs = ahead
+        return found
+
+    def features(
+        self,
+        inputs: Float[Array, "batch time feature"],
+        lengths: Int[Array, " batch"] | None = None,
+    ) -> Float[Array, "batch ..."]:
+        """Return what the readout reads: (batch, hidden), or (batch, time, hidden) if each state.
+
+        Args:
+            inputs: as of a call.
+            lengths: as of a call.
+        """
+        config = self.config
+        states = self.states(inputs, lengths)
+        read = read_states(states, lengths, config["reads"], both_ways=config["both_ways"])
+        return read if self.normalise is None else self.normalise(read)
+
+
+def turn(
+    sequences: Float[Array, "batch time feature"], lengths: Int[Array, " batch"] | None = None
+) -> Float[Array, "batch time feature"]:
+    """Return sequences from their last frame to their first; what follows the last one stays."""
+    if lengths is None:
+        return sequences[:, ::-1]
+    place = jnp.arange(sequences.shape[1])[None]
+    ends = lengths[:, None]
+    return jnp.take_along_axis(
+        sequences, jnp.where(place < ends, ends - 1 - place, place)[..., None], axis=1
+    )
+
+
+def read_states(
+    states: Float[Array, "batch time hidden"],
+    lengths: Int[Array, " batch"] | None,
+    reads: str,
+    *,
+    both_ways: bool = False,
+) -> Float[Array, "batch ..."]:
+    """Return what a readout reads of states.
+
+    Args:
+        states: after every frame.
+        lengths: frames that count in each sequence; None: all.
+        reads: which of them, one of ``READS``.
+        both_ways: whether the second half of the units reads backwards.
+
+    Returns:
+        (batch, hidden), or the states as they are if each is read.
+    """
+    batch, frames, width = states.shape
+    ends = jnp.full(batch, frames) if lengths is None else lengths
+    counts = (jnp.arange(frames)[None] < ends[:, None])[..., None]
+    if reads == "each":
+        return states
+    if reads == "mean":
+        return jnp.where(counts, states, 0.0).sum(axis=1) / ends[:, None].astype(states.dtype)
+    if reads == "max":
+        return jnp.where(counts, states, -jnp.inf).max(axis=1)
+    last = jnp.take_along_axis(states, (ends - 1)[:, None, None], axis=1)[:, 0]
+    if reads == "ends" and both_ways:
+        return jnp.concatenate([last[:, : width // 2], states[:, 0, width // 2 :]], axis=-1)
+    return last
 
 
 class Trajectory(NamedTuple):
@@ -481,9 +652,15 @@ def _argument(name: str, value: Any) -> Any:
     elif name == "activation" and (not isinstance(value, str) or value not in ACTIVATIONS):
         known = ", ".join(ACTIVATIONS)
         raise ValueError(f"activation {value!r} is unknown: choose from {known}.")
+    elif name == "norm":
+        if value is not None and not checks.is_number(value, 0, 1):
+            raise ValueError(f"norm is {value!r}: give None, or a number of 0 to 1, such as 1e-5.")
+        return None if value is None else float(value)
     elif name in SWITCHES and not isinstance(value, bool):
         raise ValueError(f"{name} is {value!r}: give True or False.")
-    elif name in SIZES:
+    elif name == "reads" and value not in READS:
+        raise ValueError(f"reads is {value!r}: choose from {', '.join(READS)}.")
+    elif name in SIZES and not isinstance(value, tuple):
         whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
         if not whole or value < 1:
             raise ValueError(f"{name} is {value!r}: give a whole number of at least 1.")
@@ -502,6 +679,12 @@ def _flat(
     return inputs.reshape(len(inputs), -1)
 
 
+def _widths(hidden: Any) -> tuple[Any, ...]:
+    if not isinstance(hidden, Sequence) or isinstance(hidden, str) or not hidden:
+        raise ValueError(f"hidden is {hidden!r}: give the units of each layer, such as [64, 64].")
+    return tuple(_argument("hidden", width) for width in hidden)
+
+
 def _noise(likelihood: str) -> nnx.Param | None:
     return nnx.Param(jnp.zeros(())) if likelihood == "gaussian" else None
 
@@ -512,6 +695,6 @@ def _posterior(outputs: Array) -> Posterior:
 
 
 MODELS: dict[str, Any] = {
-    model.__name__: model for model in (Classifier, Seq2Seq, VAE, MLPVAE, MLP, Logistic)
+    model.__name__: model for model in (Classifier, Stacked, Seq2Seq, VAE, MLPVAE, MLP, Logistic)
 }
 """Every model by the name that a config gives it."""
