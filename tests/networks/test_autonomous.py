@@ -225,3 +225,44 @@ def test_what_is_no_such_map_is_refused_in_one_sentence(as_users, case):
     with pytest.raises(ValueError, match=message) as caught:
         call()
     assert "\n" not in str(caught.value) and ". " not in str(caught.value)
+
+
+def stack(cell, **options):
+    sizes = {"hidden": [4, HIDDEN], "classes": FEATURE}
+    return build("Stacked", **sizes | {"cell": cell} | options)
+
+
+@every_cell
+def test_the_states_of_driven_layers_are_those_of_their_network(cell, inputs):
+    network, frame = stack(cell, norm=1e-5), inputs[0, 0]
+    alone = autonomous.driven(network, frame)
+    assert alone.size == network.entry.copies * (4 + HIDDEN)
+    fed = np.concatenate([inputs, np.tile(frame, (7, FRAMES, 1))], axis=1)
+    with jax.enable_x64(True):
+        exact = np.asarray(doubled(network).states(jnp.asarray(fed, jnp.float64)))
+    path = orbit(alone, alone.start(inputs), FRAMES)
+    states = np.asarray(network.states(jnp.asarray(fed)))
+    check(alone.hidden(path), states[:, READ - 1 : -1], exact[:, READ - 1 : -1])
+    given = network(jnp.asarray(fed[:, : READ + 1]))
+    np.testing.assert_allclose(alone.outputs(path)[:, 1], given, rtol=1e-4, atol=1e-4)
+
+
+@every_cell
+def test_layers_that_predict_are_fed_with_their_outputs(cell, inputs):
+    network = stack(cell, reads="each")
+    alone = autonomous.closed_loop(network)
+    path = orbit(alone, alone.start(inputs), FRAMES)
+    frames = np.asarray(inputs)
+    for k in range(FRAMES):  # the network reads what it gave, over and over
+        outputs = np.asarray(network(jnp.asarray(frames)))[:, -1:]
+        states = np.asarray(network.states(jnp.asarray(frames)))[:, -1]
+        size = max(1.0, np.abs(states).max())
+        np.testing.assert_allclose(alone.hidden(path[:, k]) / size, states / size, atol=1e-5)
+        frames = np.concatenate([frames, outputs.astype(np.float32)], axis=1)
+
+
+def test_layers_that_cannot_go_on_are_refused():
+    with pytest.raises(ValueError, match="layers that read both ways cannot go on"):
+        autonomous.driven(stack("gru", both_ways=True), np.zeros(FEATURE))
+    with pytest.raises(ValueError, match="a Stacked has no readout of frames"):
+        autonomous.closed_loop(stack("gru"))

@@ -5,7 +5,7 @@ in closed loop with a residual readout, the output follows. Maps are of double p
 networks of one shape share what is compiled, see ``analysis.maps``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -46,8 +46,12 @@ def driven(network: models.Network, frame: Float[np.ndarray, " feature"]) -> Aut
         frame: such as a blank row, finite numbers.
 
     Raises:
-        ValueError: if the network has no cell, or the frame does not fit it.
+        ValueError: if the network has no cell, or one that reads backwards, or the frame does not
+            fit it.
     """
+    if isinstance(network, models.Stacked):
+        fed = _double(checks.double("frame", frame, str(network.config["feature"])))
+        return _stack(network, _driven_stack, fed)
     name, arrays = _recurrent(network, 0)
     fed = _double(checks.double("frame", frame, str(network.config["feature"])))
     step = Partial(_cell_step(network.entry), arrays[name], fed)
@@ -68,11 +72,14 @@ def closed_loop(network: models.Network) -> Autonomous:
     """Return the decoder as a map, fed with its own outputs.
 
     Args:
-        network: a sequence-to-sequence network. With ``residual`` the output is part of the state.
+        network: a sequence-to-sequence network, or layers whose readout of each state gives the
+            next frame. With ``residual`` the output is part of the state.
 
     Raises:
         ValueError: if the network has no readout that gives what its cell reads.
     """
+    if isinstance(network, models.Stacked) and _predicts(network):
+        return _stack(network, _looped_stack, cells.parameters(network.readout))
     if not isinstance(network, models.Seq2Seq):
         name = type(network).__name__
         raise ValueError(
@@ -139,6 +146,36 @@ def _autonomous(
     return Autonomous(step, size + residual * len(b), start, states, outputs)
 
 
+def _predicts(network: models.Stacked) -> bool:
+    config = network.config
+    plain = config["norm"] is None and config["reads"] == "each"
+    return plain and config["classes"] == config["feature"]
+
+
+def _stack(network: models.Stacked, step: Callable[..., Any], given: Any) -> Autonomous:
+    """Return layers on one another as a map; the state is that of each layer, one after another."""
+    if network.config["both_ways"]:
+        raise ValueError("layers that read both ways cannot go on: give some that read forwards.")
+    layers = [
+        {name: _double(array) for name, array in cells.parameters(getattr(network, part)).items()}
+        for part in network.RECURRENT
+    ]
+    given = jax.tree.map(_double, given)
+    widths = [network.entry.copies * width for width in network.config["hidden"]]
+    size, top = sum(widths), network.config["hidden"][-1]
+
+    def hidden(states: np.ndarray) -> np.ndarray:
+        return np.asarray(states)[..., size - top :]
+
+    def outputs(states: np.ndarray) -> np.ndarray:
+        read = jnp.asarray(hidden(states), jnp.float32)
+        read = read if network.normalise is None else network.normalise(read)
+        return np.asarray(network.readout(read), np.float64)
+
+    start = partial(_stack_read, network, layers)
+    return Autonomous(Partial(step(network.entry), layers, given), size, start, hidden, outputs)
+
+
 def _double(array: Any) -> Float[np.ndarray, "..."]:
     return np.asarray(array, np.float64)
 
@@ -180,6 +217,37 @@ def _residual_step(entry: cells.Cell) -> Callable[..., Array]:
     return step
 
 
+@lru_cache
+def _driven_stack(entry: cells.Cell) -> Callable[..., Array]:
+    def step(layers: Sequence[cells.Parameters], frame: Array, state: Array) -> Array:
+        return _next_stack(entry, layers, state, frame)
+
+    return step
+
+
+@lru_cache
+def _looped_stack(entry: cells.Cell) -> Callable[..., Array]:
+    def step(layers: Sequence[cells.Parameters], readout: cells.Parameters, state: Array) -> Array:
+        fed = state[len(state) - len(readout["kernel"]) :] @ readout["kernel"] + readout["bias"]
+        return _next_stack(entry, layers, state, fed)
+
+    return step
+
+
+def _next_stack(
+    entry: cells.Cell, layers: Sequence[cells.Parameters], state: Array, frame: Array
+) -> Array:
+    """Return the states of all layers that follow, each fed with the one below."""
+    found, first = [], 0
+    for arrays in layers:
+        width = entry.copies * arrays["dense_i.kernel"].shape[1] // len(entry.gates)
+        after = _next(entry, arrays, state[first : first + width], frame)
+        frame = entry.hidden(entry.carry(after[None]))[0]
+        found.append(after)
+        first += width
+    return jnp.concatenate(found)
+
+
 def _next(entry: cells.Cell, arrays: cells.Parameters, state: Array, frame: Array) -> Array:
     return entry.state(entry.step(arrays, entry.carry(state[None]), frame[None]))[0]
 
@@ -203,6 +271,22 @@ def _all_read(entry: cells.Cell, hidden: int, arrays: cells.Parameters, frames: 
     start = cells.initial_carry(entry, frames.shape[1], hidden, frames.dtype)
     step = lambda carry, frame: (entry.step(arrays, carry, frame), None)  # noqa: E731
     return entry.state(jax.lax.scan(step, start, frames)[0])
+
+
+@maps.in_double
+def _stack_read(
+    network: models.Stacked, layers: Sequence[cells.Parameters], inputs: np.ndarray
+) -> Float[np.ndarray, "sample size"]:
+    """Return the states of all layers after they have read sequences."""
+    access.check_sequences(network, inputs)
+    entry, frames = network.entry, jnp.asarray(_double(inputs))
+    size = entry.copies * sum(network.config["hidden"])
+
+    def read(sequence: Array) -> Array:
+        go = lambda state, frame: (_next_stack(entry, layers, state, frame), None)  # noqa: E731
+        return jax.lax.scan(go, jnp.zeros(size, frames.dtype), sequence)[0]
+
+    return np.asarray(jax.lax.map(read, frames))
 
 
 @maps.in_double
