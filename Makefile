@@ -17,7 +17,7 @@ export TF_CPP_MIN_LOG_LEVEL = 3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book quick test golden results picture bench lint format chapter sweep clean distclean FORCE
+.PHONY: help book quick test golden results picture peers bench lint format chapter sweep clean distclean FORCE
 
 help:  ## show this list
 	@echo "RNNatomy: what a recurrent network has learnt. Targets:"
@@ -83,6 +83,11 @@ results: $(READY)  ## run the studies, one of them: make results STUDY=thousand 
 
 picture: build/chapters/intro.ipynb  ## write the picture of the README anew
 	@$(PY) -m rnnatomy.report.site picture $< book/images/headline
+
+peers:  ## have PyTorch, Keras, Flax and ONNX write the test files anew, in an environment apart
+	@test -x build/peers/bin/python || $(PYTHON) -m venv build/peers
+	@build/peers/bin/python -m pip install --quiet --disable-pip-version-check -r tests/peers/requirements.txt
+	@build/peers/bin/python tests/peers/make.py
 
 bench: $(READY)  ## time the library side by side with its peers
 	@$(PY) benchmarks/library.py

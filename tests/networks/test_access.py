@@ -303,3 +303,14 @@ def test_matrices_that_do_not_fit_leave_the_network_as_it_is():
         access.with_matrices(network, wrong)
     for name, array in access.flatten(network).items():
         np.testing.assert_array_equal(array, before[name])
+
+
+@pytest.mark.parametrize("model", CONFIGS)
+def test_a_shuffled_network_has_the_same_numbers_in_other_places(model):
+    network = build(model)
+    before = access.flatten(network)
+    other = access.flatten(access.shuffled(network, np.random.default_rng(0)))
+    for name, array in access.flatten(network).items():
+        np.testing.assert_array_equal(array, before[name])
+        np.testing.assert_array_equal(np.sort(other[name], axis=None), np.sort(array, axis=None))
+    assert any(not np.array_equal(other[name], array) for name, array in before.items())

@@ -77,6 +77,22 @@ def unflatten(arrays: cells.Parameters, network: nnx.Module) -> None:
     nnx.update(network, nnx.from_flat_state(pairs))
 
 
+def shuffled(network: Any, rng: np.random.Generator) -> Any:
+    """Return a network of the same numbers in other places: each array's entries are shuffled.
+
+    It is the control of one whose start is not known: as large in each array, without structure.
+
+    Args:
+        network: stays as it is.
+        rng: source of the shuffling.
+    """
+    other = nnx.clone(network)
+    arrays = flatten(network).items()
+    moved = {name: rng.permuted(array.ravel()).reshape(array.shape) for name, array in arrays}
+    unflatten(moved, other)
+    return other
+
+
 def readout(network: models.Network) -> Readout:
     """Return the output layer of a network.
 

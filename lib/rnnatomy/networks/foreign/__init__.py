@@ -1,0 +1,1 @@
+"""Networks from elsewhere: files of other frameworks in, a network of ``models`` out."""
