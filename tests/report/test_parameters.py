@@ -9,7 +9,9 @@ DECLARED = """rank = 3  # int 0..10: directions that are kept
 share = 0.9  # float 0..1: of the energy
 dataset = "auto"  # one of auto, mnist, digits: what is shown
 run = "mnist-0"  # run: whose readout is taken apart
-decoder = "autoencoder-lstm-2"  # run VAE: that draws"""
+decoder = "autoencoder-lstm-2"  # run VAE: that draws
+weights = "results/thousand/study.json"  # file: of a network
+before = ""  # file or nothing: before training"""
 
 
 @pytest.fixture
@@ -32,7 +34,9 @@ def refusal(chapter, **given):
 
 def test_each_line_of_the_parameters_cell_is_read(chapter):
     declared = parameters.parameters(chapter)
-    assert list(declared) == ["rank", "share", "dataset", "run", "decoder"]
+    assert list(declared) == [
+        "rank", "share", "dataset", "run", "decoder", "weights", "before",
+    ]  # fmt: skip
     assert declared["rank"] == ("rank", 3, "int 0..10", "directions that are kept")
     assert declared["decoder"] == ("decoder", "autoencoder-lstm-2", "run VAE", "that draws")
 
@@ -62,6 +66,8 @@ def test_settings_are_those_of_the_metadata(lay_out):
         {"share": 0.5},
         {"dataset": "mnist"},
         {"run": "mnist-3"},
+        {"weights": __file__, "before": ""},
+        {"before": "results/thousand/study.json"},
         {"decoder": "autoencoder-lstm-32"},
         {},
     ],
@@ -82,6 +88,10 @@ def test_what_is_allowed_passes(chapter, given):
         ({"share": float("nan")}, ["share is nan", "a number from 0 to 1"]),
         ({"dataset": "cifar"}, ["dataset is 'cifar'", "choose from auto, mnist, digits"]),
         ({"run": 3}, ["run is 3", "name or the path of a run"]),
+        ({"weights": ""}, ["weights is ''", "give the path of a file"]),
+        ({"weights": "results"}, ["weights is 'results'", "give the path of a file"]),
+        ({"before": 3}, ["before is 3", "give the path of a file"]),
+        ({"before": "a\0b"}, ["before is", "give the path of a file"]),
         ({"run": "mnist-77"}, ["run 'mnist-77' is missing", "mnist-0"]),
         ({"run": "autoencoder-lstm-2"}, ["run: ", "holds a VAE, not a Classifier"]),
         ({"decoder": "mnist-0"}, ["decoder: ", "holds a Classifier, not a VAE"]),
@@ -92,7 +102,7 @@ def test_what_is_not_allowed_is_refused_in_one_sentence(chapter, given, words):
     assert all(word in message for word in words), message
 
 
-@pytest.mark.parametrize("name", ["rank", "share", "dataset", "run", "decoder"])
+@pytest.mark.parametrize("name", ["rank", "share", "dataset", "run", "decoder", "weights"])
 @pytest.mark.parametrize("value", ["x" * 20_000, "x" * 200, ["x"] * 5000])
 def test_a_long_value_is_shortened(chapter, name, value):
     message = refusal(chapter, **{name: value})
@@ -115,7 +125,8 @@ def test_a_chapter_that_is_not_there_is_refused(chapter, name):
 
 
 def test_a_notebook_refuses_what_papermill_put_in(chapter):
-    names = {"rank": 3, "share": 0.9, "dataset": "auto", "run": "mnist-0"}
+    names = {"rank": 3, "share": 0.9, "dataset": "auto", "run": "mnist-0", "before": ""}
+    names |= {"weights": "results/thousand/study.json"}
     scope = names | {"decoder": "autoencoder-lstm-2", "In": ["", "import time"]}
     parameters.check_parameters(chapter, scope)
     with pytest.raises(parameters.ParameterError, match="rank is 11"):
@@ -142,3 +153,10 @@ def test_every_default_and_quick_value_of_the_book_is_allowed(name):
     declared = parameters.parameters(name)
     parameters.check_values(name, {p.name: p.default for p in declared.values()})
     parameters.check_values(name, parameters.settings(name)["quick"])
+
+
+def test_a_file_is_given_from_the_checkout_or_from_the_root():
+    inside = "results/thousand/study.json"
+    assert parameters.file(inside) == checkout.root() / inside
+    assert parameters.file(__file__) == parameters.Path(__file__)
+    assert parameters.file("") is None

@@ -7,6 +7,8 @@ The comment behind each line of a chapter's parameters cell says what is allowed
     dataset = "auto"     # one of auto, mnist, digits: what is shown
     run = "mnist-0"      # run: whose readout is taken apart; it holds a Classifier
     run = "vae-0"        # run VAE: whose decoder is taken apart; another model is named
+    network = "model.pt" # file: its weights; a path, relative to the folder of the book's checkout
+    before = ""          # file or nothing: its weights before training
 """
 
 import ast
@@ -32,7 +34,8 @@ class Parameter(NamedTuple):
     Attributes:
         name: of the variable.
         default: its value in the published run.
-        allowed: "int 0..10", "float 0..1", "one of a, b", "run" or "run VAE".
+        allowed: "int 0..10", "float 0..1", "one of a, b", "run", "run VAE", "file" or "file or
+            nothing".
         meaning: in words.
     """
 
@@ -175,6 +178,8 @@ def _check_value(parameter: Parameter, value: Any) -> None:
     kind, _, rest = parameter.allowed.partition(" ")
     if kind == "run":
         return _check_run(parameter.name, value, rest or "Classifier")
+    if kind == "file":
+        return _check_file(parameter.name, value, needed=not rest)
     if kind == "one":
         return _check_choice(parameter.name, value, parameter.choices)
     _check_number(parameter.name, value, kind, rest)
@@ -189,6 +194,21 @@ def _check_run(name: str, value: Any, model: str) -> None:
         runs.load_run(value, model)
     except disk.StoreError as error:
         raise ParameterError(f"{name}: {error}".replace(repr(value), disk.brief(value))) from None
+
+
+def file(value: str) -> Path | None:
+    """Return the path that a parameter of kind "file" gives; None if it is empty."""
+    return checkout.root() / value if value else None
+
+
+def _check_file(name: str, value: Any, *, needed: bool) -> None:
+    if value == "" and not needed:
+        return
+    if not isinstance(value, str) or not value or not disk.stands(checkout.root() / value):
+        raise ParameterError(
+            f"{name} is {disk.brief(value)}: give the path of a file, from "
+            f"{disk.brief(str(checkout.root()))} or from the root."
+        )
 
 
 def _check_choice(name: str, value: Any, choices: list[str]) -> None:
