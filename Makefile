@@ -10,14 +10,14 @@ PINNED := $(wildcard requirements*.txt)
 RULES  := build/rules.mk
 
 # what is given goes to the command as it is, past make and the shell
-unexport NAME ARGS GRID STUDY NETWORKS ENGINE
+unexport NAME ARGS GRID STUDY NETWORKS ENGINE NETWORK DATA BEFORE OUTPUT
 
 export JAX_PLATFORMS ?= cpu
 export TF_CPP_MIN_LOG_LEVEL = 3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book quick test golden results picture peers bench lint format chapter sweep clean distclean FORCE
+.PHONY: help book quick test golden results report picture peers bench lint format chapter sweep clean distclean FORCE
 
 help:  ## show this list
 	@echo "RNNatomy: what a recurrent network has learnt. Targets:"
@@ -80,6 +80,13 @@ results: $(READY)  ## run the studies, one of them: make results STUDY=thousand 
 	for study in $${GIVEN_STUDY:-$$($(PY) -m rnnatomy.studies list)}; do \
 	  $(PY) -m rnnatomy.studies $${GIVEN_NETWORKS:+--networks="$$GIVEN_NETWORKS"} -- "$$study" || exit 1; \
 	done
+
+report: export GIVEN_NETWORK := $(value NETWORK)
+report: export GIVEN_DATA := $(value DATA)
+report: export GIVEN_BEFORE := $(value BEFORE)
+report: export GIVEN_OUTPUT := $(value OUTPUT)
+report: $(READY)  ## a page on your own network: make report NETWORK=model.safetensors DATA=test.npz
+	@$(PY) -m rnnatomy report --before="$$GIVEN_BEFORE" --output="$${GIVEN_OUTPUT:-build/report}" -- "$$GIVEN_NETWORK" "$$GIVEN_DATA"
 
 picture: build/chapters/intro.ipynb  ## write the picture of the README anew
 	@$(PY) -m rnnatomy.report.site picture $< book/images/headline

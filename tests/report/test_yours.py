@@ -2,13 +2,15 @@
 
 import numpy as np
 import pytest
+from bs4 import BeautifulSoup
 from flax import nnx
+from markdown_it import MarkdownIt
 
 from rnnatomy.analysis import pod
 from rnnatomy.networks import access, models
 from rnnatomy.networks.foreign import load, owner, proof, ways
 from rnnatomy.networks.foreign.raw import ForeignError
-from rnnatomy.report import yours
+from rnnatomy.report import tables, yours
 
 FEATURE, CLASSES, EACH = 4, 4, 6
 
@@ -130,3 +132,18 @@ def test_without_labels_there_is_no_page(data):
         with pytest.raises(ForeignError, match="there are no labels: add them"):
             yours.sequences(mine(given))
     assert yours.sequences(mine(data)) is data
+
+
+def test_short_names_tell_classes_apart_and_begin_no_mathematics():
+    assert yours.short(["speaker 1", "speaker 2"]) == ["1", "2"]
+    assert yours.short(["left hand", "right hand"]) == ["0", "1"]
+    assert yours.short(["a$b$", "", "ein sehr langesWort"]) == [r"a\$b\$", "", "langesWo"]
+
+
+def test_markup_in_names_stays_text_in_a_table(found, data):
+    ended = yours.ends(found.network, data, np.zeros(FEATURE), 200)
+    names = ["<script>alert(1)</script> **b** $x$ | [a](http://b)"] * CLASSES
+    text = tables.markdown(["", "", "", "", ""], yours.ends_rows({"it": ended}, names))
+    shown = MarkdownIt().enable("table").render(text)
+    cells = BeautifulSoup(shown, "html.parser").find_all("td")
+    assert cells[3].get_text() == names[0] and not cells[3].find()

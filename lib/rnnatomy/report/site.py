@@ -5,6 +5,7 @@ Run as a command: ``python -m rnnatomy.report.site --help``.
 
 import argparse
 import fcntl
+import re
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import nbformat
 
-from rnnatomy.report import pages, parameters
+from rnnatomy.report import pages, parameters, tables
 from rnnatomy.store import checkout, commands, disk, scratch
 
 
@@ -40,10 +41,34 @@ def build_site(executed: Path, site: Path, strict: bool = False) -> None:
     site.parent.mkdir(parents=True, exist_ok=True)
     with _alone(build / f".{site.name}.lock"):
         scratch.restore(site, build / f".old-{site.name}")
-        _check_place(site)
+        check_place(site)
         staged = _stage(executed, build / f"staged-{site.name}")
         html = _render(staged, build / f"{site.name}.log", strict)
         scratch.replace(site, html, build / f".old-{site.name}")
+
+
+def build_page(executed: Path, title: str, site: Path) -> None:
+    """Render one executed chapter into a site of its own; the old site stands until it is whole.
+
+    Code is left to the notebook. What is said of other chapters stays as words: they are not there.
+
+    Args:
+        executed: the notebook.
+        title: of the page.
+        site: folder of the site.
+
+    Raises:
+        SiteError: as ``build_site``.
+    """
+    site.parent.mkdir(parents=True, exist_ok=True)
+    with scratch.folder(site.parent) as aside:
+        check_place(site)
+        staged = _stage_page(executed, title, aside / "staged")
+        html = _render(staged, aside / "log", strict=True)
+        shutil.rmtree(html / "_sources", ignore_errors=True)
+        for path in html.rglob("*.map"):  # of the theme, for who works on it
+            path.unlink()
+        scratch.replace(site, html, aside / "old")
 
 
 @contextmanager
@@ -74,6 +99,65 @@ def _stage(executed: Path, staged: Path) -> Path:
     return staged
 
 
+def _stage_page(executed: Path, title: str, staged: Path) -> Path:
+    """Lay out one chapter as a book of one page."""
+    notebook = alone(_read(_without_errors(executed)), title)
+    staged.mkdir(parents=True)
+    for name in ("_static", "references.bib"):
+        source = parameters.book() / name
+        copy = shutil.copytree if source.is_dir() else shutil.copy
+        copy(source, staged / name)
+    shutil.copy(checkout.root() / "_config.yml", staged)
+    (staged / "_toc.yml").write_text("format: jb-book\nroot: index\n")
+    (staged / "index.ipynb").write_text(nbformat.writes(notebook), "utf8")
+    (staged / "_extra").mkdir()
+    if any(
+        re.search(r"\$|\{math\}", c.source) for c in notebook.cells if c.cell_type == "markdown"
+    ):
+        (staged / "_extra" / "mathjax").mkdir()
+        shutil.copy(_mathjax(), staged / "_extra" / "mathjax")
+    return staged
+
+
+def alone(notebook: nbformat.NotebookNode, title: str) -> nbformat.NotebookNode:
+    """Return a chapter that stands without the book.
+
+    Cells with the tag "book-only" are left out, and all code. Links to other chapters and to terms
+    become words.
+
+    Args:
+        notebook: executed.
+        title: in place of the chapter's.
+    """
+    cells = [c for c in notebook.cells if "book-only" not in parameters.tags(c)]
+    kept = nbformat.from_dict({**notebook, "cells": cells})
+    words = "\n".join(cell.source for cell in kept.cells)
+    labels = {*re.findall(r"^\((.+?)\)=$", words, re.M)}
+
+    def say(match: re.Match[str]) -> str:
+        role, shown, target = match["role"], match["shown"], match["target"] or match["shown"]
+        if role == "ref" and target in labels:
+            return match[0]
+        if role == "doc" and not match["target"]:
+            return f"*{_title(target)}*"
+        return shown.strip()
+
+    role = r"\{(?P<role>doc|term|ref)\}`(?P<shown>[^`<]+)(?:<(?P<target>[^`>]+)>)?`"
+    for cell in kept.cells:
+        if cell.cell_type == "markdown":
+            cell.source = re.sub(role, say, cell.source)
+        else:
+            cell.metadata["tags"] = [*parameters.tags(cell), "remove-input"]
+    kept.cells[0].source = f"# {tables.plain(title)}"
+    return kept
+
+
+def _title(chapter: str) -> str:
+    """Return the title of a chapter of the book."""
+    source = parameters.read_chapter(chapter).cells[0].source
+    return source.splitlines()[0].removeprefix("# ")
+
+
 def _render(staged: Path, log: Path, strict: bool) -> Path:
     program = str(Path(sys.executable).with_name("jupyter-book"))
     words = [program, "build", str(staged), "--all", "-n", "--keep-going"]
@@ -87,7 +171,7 @@ def _render(staged: Path, log: Path, strict: bool) -> Path:
     return html
 
 
-def _check_place(site: Path) -> None:
+def check_place(site: Path) -> None:
     """Refuse to take the place of anything but a site."""
     empty = not site.exists() or (site.is_dir() and not any(site.iterdir()))
     if not empty and not any((site / name).is_file() for name in ("index.html", "searchindex.js")):

@@ -1,5 +1,6 @@
 """Tables on a page, written as Markdown: a head, and rows of as many cells."""
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -34,6 +35,16 @@ def markdown(head: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
             )
         lines.append(_line(cells))
     return "\n".join(lines)
+
+
+def plain(text: str) -> str:
+    """Return foreign text, such as the name of a class, so that Markdown shows it as it is.
+
+    Args:
+        text: anything; neither markup nor mathematics in it comes into effect.
+    """
+    escaped = re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", " ".join(text.split()))
+    return escaped.replace(r"\|", "&#124;")
 
 
 def _line(cells: Iterable[Any]) -> str:

@@ -10,6 +10,7 @@ from rnnatomy.analysis import controls, cutoffs, maps, pod, ranks, separability,
 from rnnatomy.networks import access, autonomous, models
 from rnnatomy.networks.foreign import load, owner, ways
 from rnnatomy.networks.foreign.raw import ForeignError
+from rnnatomy.report import tables
 
 SHARES = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
 """Of a sequence, after which it is asked whether its class can be read."""
@@ -104,6 +105,19 @@ def facts(mine: load.Foreign) -> list[list[str]]:
         ["numbers in a frame", str(config["feature"])],
         ["classes", str(config["classes"])],
     ]
+
+
+def short(names: Sequence[str], most: int = 8) -> list[str]:
+    """Return names of classes as they fit beside a figure: their last word, or their number.
+
+    Args:
+        names: in any alphabet; a dollar sign begins no mathematics.
+        most: letters.
+    """
+    words = [(name.split() or [name])[-1][:most] for name in names]
+    if len(set(words)) < len(words):
+        words = [str(k) for k in range(len(names))]
+    return [word.replace("$", r"\$") for word in words]
 
 
 def single(found: Run, labels: Int[np.ndarray, " sample"]) -> Float[np.ndarray, "mode class"]:
@@ -228,7 +242,13 @@ def ends_rows(found: dict[str, Ends], names: Sequence[str], most: int = 6) -> li
         most: places of each network.
     """
     return [
-        [name, sets.names[k], f"{sets.shares[k]:.2f}", names[answers[k]], f"{rate:.4f}"]
+        [
+            name,
+            sets.names[k],
+            f"{sets.shares[k]:.2f}",
+            tables.plain(names[answers[k]]),
+            f"{rate:.4f}",
+        ]
         for name, (sets, answers) in found.items()
         for k, rate in enumerate(sets.exponents[:most, 0])
     ]

@@ -1,0 +1,113 @@
+"""A report on a network from elsewhere: made whole, or not at all."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from bs4 import BeautifulSoup
+from safetensors.numpy import save_file
+
+from rnnatomy import __main__ as command
+from rnnatomy.networks.foreign.raw import ForeignError
+
+CLASSES, FEATURE, EACH, FRAMES = 3, 3, 8, 6
+NAMES = ["<script>alert(1)</script> one", "**two** $x$ | drei", "três `quatro`"]
+
+
+@pytest.fixture
+def files(tmp_path):
+    """A network of PyTorch's names whose first direction carries the first class, and its data."""
+    rng = np.random.default_rng(0)
+    hidden = FEATURE
+    arrays = {
+        "rnn.weight_ih_l0": np.eye(hidden, FEATURE),
+        "rnn.weight_hh_l0": 0.1 * np.eye(hidden),
+        "rnn.bias_ih_l0": np.zeros(hidden),
+        "rnn.bias_hh_l0": np.zeros(hidden),
+        "head.weight": np.array([[20, 0, 0], [0, 4, 0], [0, 0, 3]]),
+        "head.bias": np.array([0, 0.5, 0.5]),
+    }
+    save_file({k: a.astype(np.float32) for k, a in arrays.items()}, tmp_path / "net.safetensors")
+    labels = np.repeat(np.arange(CLASSES), EACH)
+    inputs = 0.05 * rng.normal(size=(len(labels), FRAMES, FEATURE))
+    inputs[np.arange(len(labels)), -1, labels] += 1
+    states = np.zeros((len(labels), hidden))
+    for t in range(FRAMES):
+        states = np.tanh(inputs[:, t] + 0.1 * states)
+    outputs = states @ arrays["head.weight"].T + arrays["head.bias"]
+    data = {"inputs": inputs, "labels": labels, "outputs": outputs, "names": np.array(NAMES)}
+    np.savez(tmp_path / "data.npz", **data)
+    return tmp_path, data
+
+
+def given(folder, **changes):
+    paths = {"network": str(folder / "net.safetensors"), "data": str(folder / "data.npz")}
+    return paths | {"before": "", "long": 200} | changes
+
+
+def test_a_report_tells_what_was_planted_and_names_stay_text(files, capfd):
+    folder, _ = files
+    command.make_report(given(folder), folder / "report")
+    facts = json.loads((folder / "report" / "report.json").read_text())
+    assert facts["numbers"]["you_right"] == "100.0%"
+    assert facts["numbers"]["you_lost"] == "1"  # the class that was planted on one direction
+    assert "come out as their owner's" in facts["proof"]
+    assert {p.name for p in (folder / "report").glob("*.*")} >= {"index.html", "report.ipynb"}
+    page = BeautifulSoup((folder / "report" / "index.html").read_text("utf8"), "html.parser")
+    article = page.find("article")
+    assert NAMES[0] in article.get_text() or NAMES[1] in article.get_text()
+    assert not any("alert(1)" in str(script) for script in page.find_all("script"))
+    assert page.find("h1").get_text().startswith("What net.safetensors has learnt")
+    outside = [tag for tag in page.find_all(src=True) if tag["src"].startswith(("http", "//"))]
+    assert not outside
+    size = sum(p.stat().st_size for p in (folder / "report").rglob("*") if p.is_file())
+    assert size < 6 * 2**20
+    assert "cell" in capfd.readouterr().out
+
+
+def test_what_cannot_be_proved_writes_nothing(files):
+    folder, data = files
+    np.savez(folder / "data.npz", **data | {"outputs": data["outputs"] + 1})
+    with pytest.raises(ForeignError, match="does not give its owner's outputs"):
+        command.make_report(given(folder), folder / "report")
+    assert not (folder / "report").exists()
+
+
+def test_a_folder_that_holds_other_things_is_left_alone(files, monkeypatch):
+    folder, _ = files
+    (folder / "report").mkdir()
+    (folder / "report" / "thesis.tex").write_text("years of work")
+    monkeypatch.setattr(command.chapters, "run_chapter", None)  # refused before anything runs
+    with pytest.raises(command.site.SiteError, match="is there, and is no site"):
+        command.make_report(given(folder), folder / "report")
+    assert (folder / "report" / "thesis.tex").read_text() == "years of work"
+
+
+@pytest.mark.parametrize(
+    "words, sentence",
+    [
+        (["missing.pt", "data.npz"], "give the path of a file"),
+        (["data.npz", "data.npz"], "of no known format"),
+        (["net.safetensors", "net.safetensors"], "data"),
+        (["net.safetensors", "data.npz", "--frame", "noise"], "frame is 'noise'"),
+    ],
+)
+def test_bad_input_ends_in_one_sentence(files, words, sentence):
+    folder, _ = files
+    done = subprocess.run(
+        [sys.executable, "-m", "rnnatomy", "report", *words],
+        cwd=folder, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 1 and done.stderr.startswith("error: "), done.stderr
+    assert sentence in done.stderr and done.stderr.count("\n") == 1
+    assert not (folder / "report").exists()
+
+
+def test_help_says_how_the_files_are_made():
+    done = subprocess.run(
+        [sys.executable, "-m", "rnnatomy", "report", "--help"], capture_output=True, text=True
+    )
+    for word in ("PyTorch", "Keras", "Flax", "np.savez", "--output"):
+        assert word in done.stdout
