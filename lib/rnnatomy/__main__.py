@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import numpy as np
 
 from rnnatomy.report import chapters, parameters, site, sweep_page
 from rnnatomy.store import checkout, commands, disk, scratch
@@ -53,7 +54,7 @@ def make_report(given: dict[str, Any], output: Path) -> float:
     parameters.check_values(CHAPTER, given)
     site.check_place(output)
     mine = load.load(given["network"], given["data"])
-    yours.sequences(mine)
+    yours.sequences(mine, np.random.default_rng(0))
     print(mine.proof)
     output.parent.mkdir(parents=True, exist_ok=True)
     with scratch.folder(output.parent) as aside:

@@ -124,14 +124,24 @@ def test_facts_say_what_it_is(data):
 )
 def test_what_this_page_cannot_be_made_of_is_refused(data, changes, message):
     with pytest.raises(ForeignError, match=message):
-        yours.sequences(mine(data, **changes))
+        yours.sequences(mine(data, **changes), np.random.default_rng(0))
 
 
 def test_without_labels_there_is_no_page(data):
     for given in (None, data._replace(labels=None)):
         with pytest.raises(ForeignError, match="there are no labels: add them"):
-            yours.sequences(mine(given))
-    assert yours.sequences(mine(data)) is data
+            yours.sequences(mine(given), np.random.default_rng(0))
+    assert yours.sequences(mine(data), np.random.default_rng(0)) is data
+
+
+def test_of_many_sequences_some_of_each_class_are_looked_at(data, monkeypatch):
+    monkeypatch.setattr(yours, "MOST", 21)
+    some = yours.sequences(mine(data), np.random.default_rng(0))
+    assert np.bincount(some.labels).tolist() == [5] * CLASSES
+    assert some.notes == ("Of 24 sequences, 20 drawn at random are looked at.",)
+    for k, (frames, label) in enumerate(zip(some.inputs, some.labels, strict=True)):
+        same = (data.inputs == frames).all(axis=(1, 2))
+        assert data.labels[same].tolist() == [label] and data.lengths[same] == some.lengths[k]
 
 
 def test_short_names_tell_classes_apart_and_begin_no_mathematics():

@@ -22,15 +22,19 @@ STARTS = 37
 """Sequences, or a few more, after which a network is left alone."""
 
 
+MOST = 2000
+"""Sequences that are looked at, however many there are."""
+
 FOLDS = 5
 """Parts of a cross-validation, each of which has to have every class."""
 
 
-def sequences(mine: load.Foreign) -> owner.Owner:
-    """Return the sequences of a network's owner, if this page can be made of them.
+def sequences(mine: load.Foreign, rng: np.random.Generator) -> owner.Owner:
+    """Return sequences of a network's owner, ``MOST`` at most, if this page can be made of them.
 
     Args:
         mine: from ``load.load``.
+        rng: source of those that are drawn, the same share of each class, if there are more.
 
     Raises:
         ForeignError: if the network is no classifier that answers after the last frame, or there
@@ -53,7 +57,24 @@ def sequences(mine: load.Foreign) -> owner.Owner:
             f"of class {int(counts.argmin())} there are {counts.min()} sequences, and labels go to "
             f"{len(counts) - 1}: give {FOLDS} of each of the {config['classes']} classes."
         )
-    return data
+    return _some(data, data.labels, rng)
+
+
+def _some(
+    data: owner.Owner, labels: Int[np.ndarray, " sample"], rng: np.random.Generator
+) -> owner.Owner:
+    """Draw sequences, the same share of each class but ``FOLDS`` at least, if there are many."""
+    if len(labels) <= MOST:
+        return data
+    kept = []
+    for label in np.unique(labels):
+        rows = rng.permutation(np.flatnonzero(labels == label))
+        kept.append(rows[: max(FOLDS, len(rows) * MOST // len(labels))])
+    chosen = np.sort(np.concatenate(kept))
+    inputs, lengths = data.inputs[chosen], data.lengths[chosen]
+    note = f"Of {len(labels):,} sequences, {len(chosen):,} drawn at random are looked at."
+    notes = (*data.notes, note)
+    return data._replace(inputs=inputs, lengths=lengths, labels=labels[chosen], notes=notes)
 
 
 class Run(NamedTuple):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import hostile
 import hypothesis
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import strategies as st
@@ -87,6 +88,41 @@ def test_without_data_or_outputs_nothing_is_proved(tmp_path):
         found = load.load(weights, given)
         assert found.proof.sequences == 0 and str(found.proof).startswith("UNPROVED")
     np.testing.assert_array_equal(found.data.inputs, inputs)
+
+
+def test_arrays_at_hand_do_as_well_as_a_file():
+    weights, data = paths(TAKEN["torch-lstm-packed-last.safetensors"])
+    arrays = dict(np.load(data))
+    from_file = load.load(weights, data)
+    for convert in (np.asarray, jnp.asarray, np.ndarray.tolist):
+        found = load.load(weights, {name: convert(array) for name, array in arrays.items()})
+        assert found.proof.difference == from_file.proof.difference
+        np.testing.assert_array_equal(found.data.inputs, from_file.data.inputs)
+    assert repr(found).startswith("<PyTorch, as safetensors: lstm of 5 units, 3 numbers in a frame")
+    assert "come out as their owner's" in repr(found)
+
+
+class OnItsDevice:
+    """An array that NumPy cannot have, as one of PyTorch on another device."""
+
+    def __array__(self, *_, **__):
+        raise TypeError("can't convert cuda:0 device type tensor to numpy.")
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"input": np.zeros(3)}, "'input' is unknown: give inputs, lengths, mask"),
+        ({"inputs": OnItsDevice()}, r"inputs cannot be made .*cuda:0.* give inputs.detach\(\)"),
+        ({"inputs": np.array([[1, None]])}, "inputs holds objects of Python"),
+        ({"outputs": np.zeros((1, 1), complex)}, "outputs are complex"),
+        ({"labels": [[1, 2], [3]]}, "labels cannot be made an array"),
+    ],
+)
+def test_arrays_that_cannot_be_taken_are_refused(changes, message):
+    weights, data = paths(TAKEN["torch-lstm-1.safetensors"])
+    with pytest.raises(raw.ForeignError, match=message):
+        load.load(weights, dict(np.load(data)) | changes)
 
 
 @pytest.mark.parametrize("given", [None, "bare"])

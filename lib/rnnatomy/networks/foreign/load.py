@@ -1,6 +1,6 @@
 """A weight file in, a network of ``models`` out, with the proof that it is the owner's."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,9 +57,21 @@ class Foreign(NamedTuple):
     data: owner.Owner | None
     notes: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        """Say what it is, and how it is proved."""
+        config = self.network.config
+        units = " and ".join(map(str, config["hidden"]))
+        ways_on = ", both ways" * config["both_ways"]
+        return (
+            f"<{self.kind}: {config['cell']} of {units} units{ways_on}, {config['feature']} "
+            f"numbers in a frame, {config['classes']} outputs. {self.proof}>"
+        )
+
 
 def load(
-    path: str | Path, data: str | Path | None = None, choices: ways.Choices | None = None
+    path: str | Path,
+    data: str | Path | Mapping[str, Any] | None = None,
+    choices: ways.Choices | None = None,
 ) -> Foreign:
     """Load a trained network from a weight file, and prove that it is read as its owner runs it.
 
@@ -68,7 +80,8 @@ def load(
     Args:
         path: of the weights: ``.safetensors``, ``.pt``, ``.pth``, ``.ckpt``, ``.keras``,
             ``.weights.h5``, ``.onnx`` or ``.msgpack``.
-        data: of an ``.npz`` with ``inputs`` and, for the proof, ``outputs``, see ``owner.read``.
+        data: path of an ``.npz`` with ``inputs`` and, for the proof, ``outputs``, see
+            ``owner.read``; or these arrays by name, of NumPy, JAX or PyTorch, see ``owner.take``.
         choices: what the files do not tell and the owner does.
 
     Raises:
@@ -76,7 +89,7 @@ def load(
     """
     held = read(Path(path))
     what = find(held)
-    given = None if data is None else owner.read(Path(data))
+    given = None if data is None else _given(data)
     notes = [*what.notes]
     if what.unread:
         names = ", ".join(brief(name, 40) for name in what.unread[:8])
@@ -98,6 +111,10 @@ def load(
     examples = proof.Examples(given.inputs, given.lengths, outputs)
     network, shown = proof.prove(what, examples, choices, _tolerance(held))
     return Foreign(network, shown, what, _kind(held), given, (*notes, *given.notes))
+
+
+def _given(data: str | Path | Mapping[str, Any]) -> owner.Owner:
+    return owner.read(Path(data)) if isinstance(data, str | Path) else owner.take(data)
 
 
 def read(path: Path) -> raw.Raw:

@@ -5,6 +5,7 @@ import sys
 import unicodedata
 import warnings
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -81,21 +82,55 @@ def read(path: Path) -> Owner:
     with flat.named(path.name):
         with flat.parsed(SAVE):
             arrays, notes = _arrays(path)
-        counts = _counts(arrays, _shape(arrays))
-        given = {
-            name: _numbers(name, arrays[name], counts)
-            for name in ("inputs", "targets", "outputs")
-            if name in arrays
-        }
-        if (counts[:, 1:] > counts[:, :-1]).any():
-            notes.append(
-                "Frames that the mask leaves out are no frames: those that count were moved to the "
-                "front of their sequences."
-            )
-        inputs, lengths = compacted(given["inputs"], counts)
-        targets, outputs = (_moved(given.get(name), counts) for name in ("targets", "outputs"))
-        names = _names(arrays["names"]) if "names" in arrays else None
-        labels, names, more = _labels(arrays.get("labels"), len(inputs), names)
+        return _owner(arrays, notes)
+
+
+def take(arrays: Mapping[str, Any]) -> Owner:
+    """Take the owner's sequences from arrays at hand.
+
+    Args:
+        arrays: of NumPy, JAX, PyTorch or whatever NumPy can make an array of; names as of ``read``.
+
+    Raises:
+        ForeignError: as ``read``; or if a name is unknown, or NumPy can make no array of something.
+    """
+    unknown = [name for name in arrays if name not in KINDS]
+    if unknown:
+        raise ForeignError(f"{brief(unknown[0], 40)} is unknown: give {', '.join(KINDS)}.")
+    held = {name: _as_array(name, array) for name, array in arrays.items() if array is not None}
+    return _owner(held, [])
+
+
+def _as_array(name: str, given: Any) -> np.ndarray:
+    """Return an array as one of NumPy's, of a type that it may have."""
+    try:
+        array = np.asarray(given)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ForeignError(
+            f"{name} cannot be made an array of NumPy ({brief(str(error))}): give "
+            f"{name}.detach().cpu() of PyTorch, or numbers in one array."
+        ) from None
+    _check_kind(name, array.dtype)
+    return array
+
+
+def _owner(arrays: dict[str, np.ndarray], notes: list[str]) -> Owner:
+    """Hold arrays against each other, and bring them into one form."""
+    counts = _counts(arrays, _shape(arrays))
+    given = {
+        name: _numbers(name, arrays[name], counts)
+        for name in ("inputs", "targets", "outputs")
+        if name in arrays
+    }
+    if (counts[:, 1:] > counts[:, :-1]).any():
+        notes.append(
+            "Frames that the mask leaves out are no frames: those that count were moved to the "
+            "front of their sequences."
+        )
+    inputs, lengths = compacted(given["inputs"], counts)
+    targets, outputs = (_moved(given.get(name), counts) for name in ("targets", "outputs"))
+    names = _names(arrays["names"]) if "names" in arrays else None
+    labels, names, more = _labels(arrays.get("labels"), len(inputs), names)
     return Owner(inputs, lengths, labels, targets, outputs, names, (*notes, *more))
 
 
