@@ -10,7 +10,7 @@ PINNED := $(wildcard requirements*.txt)
 RULES  := build/rules.mk
 
 # what is given goes to the command as it is, past make and the shell
-unexport NAME ARGS GRID STUDY NETWORKS ENGINE NETWORK DATA BEFORE OUTPUT
+unexport NAME ARGS GRID STUDY NETWORKS ENGINE NETWORK DATA BEFORE ALONG OUTPUT
 
 export JAX_PLATFORMS ?= cpu
 export TF_CPP_MIN_LOG_LEVEL = 3
@@ -84,9 +84,10 @@ results: $(READY)  ## run the studies, one of them: make results STUDY=thousand 
 report: export GIVEN_NETWORK := $(value NETWORK)
 report: export GIVEN_DATA := $(value DATA)
 report: export GIVEN_BEFORE := $(value BEFORE)
+report: export GIVEN_ALONG := $(value ALONG)
 report: export GIVEN_OUTPUT := $(value OUTPUT)
 report: $(READY)  ## a page on your own network: make report NETWORK=model.safetensors DATA=test.npz
-	@$(PY) -m rnnatomy report --before="$$GIVEN_BEFORE" --output="$${GIVEN_OUTPUT:-build/report}" -- "$$GIVEN_NETWORK" "$$GIVEN_DATA"
+	@$(PY) -m rnnatomy report --before="$$GIVEN_BEFORE" --along="$$GIVEN_ALONG" --output="$${GIVEN_OUTPUT:-build/report}" -- "$$GIVEN_NETWORK" "$$GIVEN_DATA"
 
 picture: build/chapters/intro.ipynb  ## write the picture of the README anew
 	@$(PY) -m rnnatomy.report.site picture $< book/images/headline

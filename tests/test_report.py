@@ -44,7 +44,7 @@ def files(tmp_path):
 
 def given(folder, **changes):
     paths = {"network": str(folder / "net.safetensors"), "data": str(folder / "data.npz")}
-    return paths | {"before": "", "long": 200} | changes
+    return paths | {"before": "", "along": "", "long": 200} | changes
 
 
 def test_a_report_tells_what_was_planted_and_names_stay_text(files, capfd):

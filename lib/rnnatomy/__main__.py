@@ -86,11 +86,12 @@ def _main() -> None:
     report.add_argument("data", help="file with sequences, labels and outputs")
     report.add_argument("--output", default="report", help="folder of the report")
     report.add_argument("--before", default="", help="file with its weights before training")
+    report.add_argument("--along", default="", help="folder with checkpoints of its training")
     report.add_argument("--frame", default="zero", help="what it is fed for ever: zero or mean")
     options = parser.parse_args()
     paths = {
         name: value and os.path.abspath(os.path.expanduser(value))
-        for name in ("network", "data", "before")
+        for name in ("network", "data", "before", "along")
         for value in [getattr(options, name)]
     }
     output = Path(os.path.abspath(os.path.expanduser(options.output)))

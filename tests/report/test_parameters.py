@@ -11,7 +11,8 @@ dataset = "auto"  # one of auto, mnist, digits: what is shown
 run = "mnist-0"  # run: whose readout is taken apart
 decoder = "autoencoder-lstm-2"  # run VAE: that draws
 weights = "results/thousand/study.json"  # file: of a network
-before = ""  # file or nothing: before training"""
+before = ""  # file or nothing: before training
+along = ""  # folder or nothing: checkpoints"""
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def refusal(chapter, **given):
 def test_each_line_of_the_parameters_cell_is_read(chapter):
     declared = parameters.parameters(chapter)
     assert list(declared) == [
-        "rank", "share", "dataset", "run", "decoder", "weights", "before",
+        "rank", "share", "dataset", "run", "decoder", "weights", "before", "along",
     ]  # fmt: skip
     assert declared["rank"] == ("rank", 3, "int 0..10", "directions that are kept")
     assert declared["decoder"] == ("decoder", "autoencoder-lstm-2", "run VAE", "that draws")
@@ -68,6 +69,7 @@ def test_settings_are_those_of_the_metadata(lay_out):
         {"run": "mnist-3"},
         {"weights": __file__, "before": ""},
         {"before": "results/thousand/study.json"},
+        {"along": "results/thousand"},
         {"decoder": "autoencoder-lstm-32"},
         {},
     ],
@@ -91,6 +93,8 @@ def test_what_is_allowed_passes(chapter, given):
         ({"weights": ""}, ["weights is ''", "give the path of a file"]),
         ({"weights": "results"}, ["weights is 'results'", "give the path of a file"]),
         ({"before": 3}, ["before is 3", "give the path of a file"]),
+        ({"along": "results/thousand/study.json"}, ["along is", "give the path of a folder"]),
+        ({"along": "x" * 300}, ["along is", "give the path of a folder"]),
         ({"before": "a\0b"}, ["before is", "give the path of a file"]),
         ({"run": "mnist-77"}, ["run 'mnist-77' is missing", "mnist-0"]),
         ({"run": "autoencoder-lstm-2"}, ["run: ", "holds a VAE, not a Classifier"]),
@@ -126,7 +130,7 @@ def test_a_chapter_that_is_not_there_is_refused(chapter, name):
 
 def test_a_notebook_refuses_what_papermill_put_in(chapter):
     names = {"rank": 3, "share": 0.9, "dataset": "auto", "run": "mnist-0", "before": ""}
-    names |= {"weights": "results/thousand/study.json"}
+    names |= {"weights": "results/thousand/study.json", "along": "results"}
     scope = names | {"decoder": "autoencoder-lstm-2", "In": ["", "import time"]}
     parameters.check_parameters(chapter, scope)
     with pytest.raises(parameters.ParameterError, match="rank is 11"):
@@ -157,6 +161,6 @@ def test_every_default_and_quick_value_of_the_book_is_allowed(name):
 
 def test_a_file_is_given_from_the_checkout_or_from_the_root():
     inside = "results/thousand/study.json"
-    assert parameters.file(inside) == checkout.root() / inside
-    assert parameters.file(__file__) == parameters.Path(__file__)
-    assert parameters.file("") is None
+    assert parameters.path(inside) == checkout.root() / inside
+    assert parameters.path(__file__) == parameters.Path(__file__)
+    assert parameters.path("") is None

@@ -157,3 +157,12 @@ def test_markup_in_names_stays_text_in_a_table(found, data):
     shown = MarkdownIt().enable("table").render(text)
     cells = BeautifulSoup(shown, "html.parser").find_all("td")
     assert cells[3].get_text() == names[0] and not cells[3].find()
+
+
+def test_checkpoints_are_counted_as_people_do(tmp_path):
+    for name in ("step-10.pt", "step-2.pt", "notes.txt", "step-1.PT"):
+        (tmp_path / name).touch()
+    assert [p.name for p in yours.checkpoints(tmp_path)] == ["step-1.PT", "step-2.pt", "step-10.pt"]
+    (tmp_path / "none").mkdir()
+    with pytest.raises(ForeignError, match="'none' holds 0 weight files: give a folder of 1 to 50"):
+        yours.checkpoints(tmp_path / "none")

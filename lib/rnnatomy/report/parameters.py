@@ -9,6 +9,7 @@ The comment behind each line of a chapter's parameters cell says what is allowed
     run = "vae-0"        # run VAE: whose decoder is taken apart; another model is named
     network = "model.pt" # file: its weights; a path, relative to the folder of the book's checkout
     before = ""          # file or nothing: its weights before training
+    along = ""           # folder or nothing: its checkpoints
 """
 
 import ast
@@ -34,8 +35,8 @@ class Parameter(NamedTuple):
     Attributes:
         name: of the variable.
         default: its value in the published run.
-        allowed: "int 0..10", "float 0..1", "one of a, b", "run", "run VAE", "file" or "file or
-            nothing".
+        allowed: "int 0..10", "float 0..1", "one of a, b", "run", "run VAE", "file" or "folder",
+            and either of these "or nothing".
         meaning: in words.
     """
 
@@ -178,8 +179,8 @@ def _check_value(parameter: Parameter, value: Any) -> None:
     kind, _, rest = parameter.allowed.partition(" ")
     if kind == "run":
         return _check_run(parameter.name, value, rest or "Classifier")
-    if kind == "file":
-        return _check_file(parameter.name, value, needed=not rest)
+    if kind in ("file", "folder"):
+        return _check_path(parameter.name, value, kind, needed=not rest)
     if kind == "one":
         return _check_choice(parameter.name, value, parameter.choices)
     _check_number(parameter.name, value, kind, rest)
@@ -196,19 +197,28 @@ def _check_run(name: str, value: Any, model: str) -> None:
         raise ParameterError(f"{name}: {error}".replace(repr(value), disk.brief(value))) from None
 
 
-def file(value: str) -> Path | None:
-    """Return the path that a parameter of kind "file" gives; None if it is empty."""
+def path(value: str) -> Path | None:
+    """Return the path that a parameter of kind "file" or "folder" gives; None if it is empty."""
     return checkout.root() / value if value else None
 
 
-def _check_file(name: str, value: Any, *, needed: bool) -> None:
+def _check_path(name: str, value: Any, kind: str, *, needed: bool) -> None:
     if value == "" and not needed:
         return
-    if not isinstance(value, str) or not value or not disk.stands(checkout.root() / value):
+    known = isinstance(value, str) and value and "\0" not in value
+    place = checkout.root() / value if known else None
+    if place is None or not (disk.stands(place) if kind == "file" else _is_folder(place)):
         raise ParameterError(
-            f"{name} is {disk.brief(value)}: give the path of a file, from "
+            f"{name} is {disk.brief(value)}: give the path of a {kind}, from "
             f"{disk.brief(str(checkout.root()))} or from the root."
         )
+
+
+def _is_folder(place: Path) -> bool:
+    try:
+        return place.is_dir()
+    except OSError:
+        return False
 
 
 def _check_choice(name: str, value: Any, choices: list[str]) -> None:

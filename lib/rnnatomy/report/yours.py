@@ -1,6 +1,7 @@
 """A network from elsewhere, asked what the chapters ask ours: arrays and rows for its page."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +25,12 @@ STARTS = 37
 
 MOST = 2000
 """Sequences that are looked at, however many there are."""
+
+LOST = 0.1
+"""Recall below which a class counts as lost."""
+
+MOST_FILES = 50
+"""Checkpoints that are compared."""
 
 FOLDS = 5
 """Parts of a cross-validation, each of which has to have every class."""
@@ -275,6 +282,23 @@ def ends_rows(found: dict[str, Ends], names: Sequence[str], most: int = 6) -> li
     ]
 
 
+def checkpoints(folder: Path) -> list[Path]:
+    """Return the weight files of a folder, in the order of their names, as people count.
+
+    Args:
+        folder: such as one of the checkpoints of a training.
+
+    Raises:
+        ForeignError: if there are none, or more than ``MOST_FILES``.
+    """
+    kept = [path for path in folder.iterdir() if path.suffix.lower() in load.READERS]
+    if not 1 <= len(kept) <= MOST_FILES:
+        raise ForeignError(
+            f"{folder.name!r} holds {len(kept)} weight files: give a folder of 1 to {MOST_FILES}."
+        )
+    return sorted(kept, key=lambda path: ways.found.natural(path.name))
+
+
 def course(
     runs: dict[str, Run], data: owner.Owner, labels: Int[np.ndarray, " sample"]
 ) -> list[list[str]]:
@@ -296,7 +320,3 @@ def course(
         lost = int((needed < LOST).any(axis=0).sum())
         rows.append([name, *row, str(lost), f"{np.mean(recurrent):.1f}", str(kept)])
     return rows
-
-
-LOST = 0.1
-"""Recall below which a class counts as lost."""
