@@ -174,8 +174,8 @@ def _refusal(
         return f"{message}; they would come out {' or '.join(likely)}."
     left = f" (not read: {', '.join(what.unread[:6])})" if what.unread else ""
     return (
-        f"{message}; likely causes: a layer left out{left}, inputs scaled otherwise than for the "
-        "network, or outputs of training mode; name readout, reads or output if the guess is wrong."
+        f"{message}; likely causes: outputs of another checkpoint or of training mode, a layer "
+        f"left out{left}, or inputs scaled otherwise than for the network."
     )
 
 
