@@ -1,18 +1,14 @@
 """Files that hold arrays by name and little else: safetensors, and the msgpack of Flax.
 
 Here also stands what the readers of such files share: names without the prefixes of wrappers, and
-zips that are looked at before anything in them is read.
+arrays made of bytes.
 """
 
 import json
 import math
-import os
-import re
-import zipfile
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any
 
 import ml_dtypes
 import msgpack
@@ -46,9 +42,6 @@ DEEPEST = 64
 LONGEST = 1024
 """Letters of a name."""
 
-DIRECTORY = 2**22
-"""Bytes that the list of members of a zip may have."""
-
 _CODES = {"BF16": "bfloat16", "BOOL": "bool"} | {
     f"{letter}{bits}": f"{word}{bits}"
     for letter, word in (("F", "float"), ("I", "int"), ("U", "uint"))
@@ -63,20 +56,6 @@ _ARRAY, _COMPLEX, _SCALAR = 1, 2, 3  # extensions of msgpack that Flax writes
 
 _CHUNKED = "__msgpack_chunked_array__"
 
-_END, _LOCATOR, _WIDE = 22, 20, 56  # bytes of the records at the end of a zip
-
-
-class Archive(NamedTuple):
-    """A zip file whose members were looked at.
-
-    Attributes:
-        zip: as Python reads it.
-        members: by name.
-    """
-
-    zip: zipfile.ZipFile
-    members: dict[str, zipfile.ZipInfo]
-
 
 def read_safetensors(path: Path) -> raw.Raw:
     """Read a file of safetensors.
@@ -88,7 +67,7 @@ def read_safetensors(path: Path) -> raw.Raw:
         ForeignError: if the file is none, is damaged, too large, or holds numbers of other types.
     """
     size = raw.size(path)
-    with named(path.name), parsed(_TENSORS):
+    with raw.named(path.name), raw.parsed(_TENSORS):
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
             if not 2 <= length <= min(size - 8, raw.MOST_JSON):
@@ -117,7 +96,7 @@ def read_msgpack(path: Path) -> raw.Raw:
             numbers.
     """
     raw.size(path)
-    with named(path.name), parsed(_TREE):
+    with raw.named(path.name), raw.parsed(_TREE):
         tree = _unpacked(path.read_bytes())
         if not isinstance(tree, dict):
             raise raw.ForeignError(f"no map at its root, so its arrays have no names: {_TREE}.")
@@ -140,102 +119,6 @@ def unprefixed(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
             if all(name.startswith(prefix) and name != prefix for name in found):
                 found = {name.removeprefix(prefix): array for name, array in found.items()}
     return found
-
-
-@contextmanager
-def named(name: str) -> Iterator[None]:
-    """Say in a refusal which file it is about.
-
-    Args:
-        name: of the file.
-    """
-    try:
-        yield
-    except raw.ForeignError as error:
-        raise raw.ForeignError(f"{brief(name)}: {error}") from None
-
-
-@contextmanager
-def parsed(again: str) -> Iterator[None]:
-    """Say in a sentence why a file cannot be read, whatever the libraries that read it raise.
-
-    Args:
-        again: what to do.
-    """
-    try:
-        yield
-    except raw.ForeignError:
-        raise
-    except OSError as error:
-        words = error.strerror or error
-        raise raw.ForeignError(f"it cannot be read ({words}): give a whole file.") from None
-    except Exception as error:
-        words = brief(str(error) or type(error).__name__)
-        raise raw.ForeignError(f"it is damaged, or of another format ({words}): {again}.") from None
-
-
-def archive(file: IO[bytes], methods: Collection[int], again: str) -> Archive:
-    """Open a zip file; nothing in it is unpacked.
-
-    Args:
-        file: that is open, and stays so.
-        methods: by which members may be packed, of ``zipfile``.
-        again: what to do if it is refused.
-
-    Raises:
-        ForeignError: if it holds what no program of good will puts there, or unpacks to too much.
-    """
-    size = _bound(file, again)
-    found = zipfile.ZipFile(file)
-    members = {info.filename: info for info in found.infolist()}
-    if len(members) < len(found.infolist()):
-        raise raw.ForeignError(f"it holds two members of one name: {again}.")
-    for key, info in members.items():
-        _look_at(key, info, methods, again)
-    packed = sum(info.compress_size for info in members.values())
-    unpacked = sum(info.file_size for info in members.values())
-    if packed > size or unpacked > raw.LARGEST:
-        raise raw.ForeignError(
-            f"its members have {packed} bytes and unpack to {unpacked}, at most {size} and "
-            f"{raw.LARGEST} are read: {again}."
-        )
-    return Archive(found, members)
-
-
-def _bound(file: IO[bytes], again: str) -> int:
-    """Return how many bytes a zip has, if its list of members is short enough to be taken.
-
-    Raises:
-        ForeignError: if it is not, or the records at the end are not as Python and torch write
-            them.
-    """
-    size = file.seek(0, os.SEEK_END)
-    file.seek(max(size - _END - _LOCATOR - _WIDE, 0))
-    tail = file.read()
-    end, locator, wide = tail[-_END:], tail[-_END - _LOCATOR : -_END], tail[:_WIDE]
-    whole = end.startswith(b"PK\5\6") and end.endswith(b"\0\0")
-    length = int.from_bytes(end[12:16], "little")
-    if locator.startswith(b"PK\6\7"):
-        at = int.from_bytes(locator[8:16], "little")
-        whole &= wide.startswith(b"PK\6\6") and at == size - len(tail)
-        length = int.from_bytes(wide[40:48], "little")
-    if not whole or length > DIRECTORY:
-        raise raw.ForeignError(f"it is no whole zip file, or one of too many members: {again}.")
-    return size
-
-
-def _look_at(key: str, info: zipfile.ZipInfo, methods: Collection[int], again: str) -> None:
-    """Refuse a member that leads out of its folder, is encrypted, or packed in another way."""
-    parts = key.replace("\\", "/").split("/")
-    if ".." in parts or not parts[0] or re.match("[A-Za-z]:", key):
-        raise raw.ForeignError(f"it holds {brief(key)}, a path out of its folder: {again}.")
-    if info.flag_bits & 1:
-        raise raw.ForeignError(f"{brief(key)} is encrypted, which is not read: {again}.")
-    if info.compress_type not in methods:
-        way = info.compress_type
-        raise raw.ForeignError(f"{brief(key)} is packed (by {way}), which is not read: {again}.")
-    if info.compress_type == zipfile.ZIP_STORED and info.file_size != info.compress_size:
-        raise raw.ForeignError(f"{brief(key)} is said to have two sizes: {again}.")
 
 
 def numbers(

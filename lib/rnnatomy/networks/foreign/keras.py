@@ -8,22 +8,19 @@ libhdf5 is kept out of this process, see ``hdf5``.
 import json
 import os
 import signal
-import struct
 import subprocess
 import sys
 import tempfile
 import threading
 import zipfile
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import ml_dtypes
 import numpy as np
 
-from rnnatomy.networks.foreign import raw
+from rnnatomy.networks.foreign import raw, zips
 from rnnatomy.store.disk import brief
 
 PATIENCE = 120.0
@@ -35,9 +32,6 @@ RATIO = 256
 DEEPEST = 200
 """Lists and objects within each other in a configuration."""
 
-DIRECTORY = 2**20
-"""Bytes that the list of members of a zip may have."""
-
 CONFIG = "config.json"
 
 WEIGHTS = "model.weights.h5"
@@ -47,10 +41,6 @@ SAVE = 'save the model again, with model.save("model.keras")'
 _PROGRAM = "rnnatomy.networks.foreign.hdf5"
 
 _ZIP, _HDF5 = b"PK\3\4", b"\x89HDF\r\n\x1a\n"
-
-_END = 22  # bytes of the record at the end of a zip without a comment
-
-_DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError)
 
 _BROKEN = (ValueError, TypeError, KeyError, EOFError, MemoryError, RecursionError)
 
@@ -70,122 +60,56 @@ def read(path: Path) -> raw.Raw:
     """
     # what is unpacked is bounded by the file, not only by what may be taken at most
     most = min(raw.LARGEST, RATIO * raw.size(path))
-    with _told(path.name):
+    with raw.named(path.name), raw.parsed(SAVE):
         with path.open("rb") as file:
             start = file.read(len(_HDF5))
         if start.startswith(_ZIP):
             found = raw.Raw(path, "Keras", *_archive(path, most))
         elif start == _HDF5:
-            arrays, words = _weights(path, path.name, most)
-            config = None if words is None else _json(path.name, "model_config", words)
+            arrays, words = _weights(path, most)
+            config = None if words is None else _json("model_config", words)
             found = raw.Raw(path, "Keras", arrays, config)
         else:
-            raise raw.ForeignError(f"{brief(path.name)} is neither a zip nor HDF5: {SAVE}.")
+            raise raw.ForeignError(f"it is neither a zip nor HDF5: {SAVE}.")
     return raw.check(found)
-
-
-@contextmanager
-def _told(name: str) -> Iterator[None]:
-    """Say in a sentence why a file cannot be read."""
-    try:
-        yield
-    except raw.ForeignError:
-        raise
-    except OSError as error:
-        words = error.strerror or error
-        raise raw.ForeignError(
-            f"{brief(name)} cannot be read ({words}): give a readable file, and room to unpack it."
-        ) from None
-    except _DAMAGE as error:
-        raise raw.ForeignError(
-            f"{brief(name)} is damaged ({brief(str(error) or type(error).__name__)}): {SAVE}."
-        ) from None
 
 
 def _archive(path: Path, most: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Return the arrays and the configuration of a ``.keras``."""
-    with path.open("rb") as file:
-        _bound(path.name, file)
-        with zipfile.ZipFile(file) as archive, tempfile.NamedTemporaryFile(suffix=".h5") as aside:
-            members = _members(path.name, archive)
-            packed = b"".join(_unpacked(path.name, archive, members[CONFIG], raw.MOST_JSON))
-            config = _json(path.name, CONFIG, packed.decode())
-            for piece in _unpacked(path.name, archive, members[WEIGHTS], most):
-                aside.write(piece)
-            aside.flush()
-            return _weights(Path(aside.name), path.name, most)[0], config
+    with path.open("rb") as file, tempfile.NamedTemporaryFile(suffix=".h5") as aside:
+        archive = zips.archive(file, [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED], SAVE)
+        for key in (CONFIG, WEIGHTS):
+            if key not in archive.members:
+                raise raw.ForeignError(
+                    f"it holds no {key}: {SAVE}, weights in HDF5 and in one piece."
+                )
+        packed = b"".join(_unpacked(archive, CONFIG, raw.MOST_JSON))
+        config = _json(CONFIG, packed.decode())
+        for piece in _unpacked(archive, WEIGHTS, most):
+            aside.write(piece)
+        aside.flush()
+        return _weights(Path(aside.name), most)[0], config
 
 
-def _bound(name: str, file: IO[bytes]) -> None:
-    """Refuse a zip whose list of members is long, before it is taken into memory.
-
-    Raises:
-        ForeignError: if it is, or the zip ends otherwise than Python, and so Keras, writes it.
-    """
-    file.seek(0, os.SEEK_END)
-    file.seek(max(file.tell() - _END - 20, 0))
-    tail = file.read()
-    end = tail[-_END:]
-    plain = end.startswith(b"PK\5\6") and end.endswith(b"\0\0")
-    wide = tail.startswith(b"PK\6\7")  # and so a second, larger record elsewhere
-    if not plain or wide or int.from_bytes(end[12:16], "little") > DIRECTORY:
-        raise raw.ForeignError(
-            f"{brief(name)} is no whole zip file, or one of too many members: {SAVE}."
-        )
-
-
-def _members(name: str, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    """Return the members of a zip that is one of Keras.
-
-    Raises:
-        ForeignError: if it is none, or holds what no program of good will puts there.
-    """
-    members = {info.filename: info for info in archive.infolist()}
-    if len(members) < len(archive.infolist()):
-        raise raw.ForeignError(f"{brief(name)} holds two members of one name: {SAVE}.")
-    for key, info in members.items():
-        parts = key.replace("\\", "/").split("/")
-        if ".." in parts or not parts[0] or ":" in parts[0]:
-            raise raw.ForeignError(
-                f"{brief(name)} holds {brief(key)}, a path out of its folder: {SAVE}."
-            )
-        if info.flag_bits & 1:
-            raise raw.ForeignError(f"{brief(name)}: {brief(key)} is encrypted: {SAVE}.")
-    for key in (CONFIG, WEIGHTS):
-        if key not in members:
-            raise raw.ForeignError(
-                f"{brief(name)} holds no {key}: {SAVE}, weights in HDF5 and in one piece."
-            )
-    return members
-
-
-def _unpacked(
-    name: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo, most: int
-) -> Iterator[bytes]:
+def _unpacked(archive: zips.Archive, key: str, most: int) -> Iterator[bytes]:
     """Unpack a member piece by piece.
 
     Raises:
-        ForeignError: if it is packed otherwise than with deflate, or has more bytes than allowed.
+        ForeignError: if it has more bytes than allowed.
+        EOFError: if it has fewer than it says.
     """
-    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise raw.ForeignError(
-            f"{brief(name)}: {member.filename} is packed otherwise than with deflate: {SAVE}."
-        )
-    if member.file_size > most:
-        raise raw.ForeignError(
-            f"{brief(name)}: {member.filename} unpacks to {member.file_size} bytes, at most {most} "
-            f"are read: {SAVE}."
-        )
-    left = member.file_size
-    with archive.open(member) as file:
+    left = archive.members[key].file_size
+    if left > most:
+        raise raw.ForeignError(f"{key} unpacks to {left} bytes, at most {most} are read: {SAVE}.")
+    with archive.zip.open(key) as file:
         while piece := file.read(2**20):
             left -= len(piece)
             yield piece
     if left:
-        raise EOFError(f"{member.filename} is cut short")
+        raise EOFError(f"{key} is cut short")
 
 
-def _json(name: str, where: str, words: str) -> dict[str, Any]:
+def _json(where: str, words: str) -> dict[str, Any]:
     """Return a configuration, an object of JSON.
 
     Raises:
@@ -197,10 +121,10 @@ def _json(name: str, where: str, words: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         why = "it is nested too deep" if isinstance(error, RecursionError) else error
         raise raw.ForeignError(
-            f"{brief(name)}: {where} cannot be read as JSON ({brief(str(why))}): {SAVE}."
+            f"{where} cannot be read as JSON ({brief(str(why))}): {SAVE}."
         ) from None
     if not isinstance(config, dict):
-        raise raw.ForeignError(f"{brief(name)}: {where} holds no object of JSON: {SAVE}.")
+        raise raw.ForeignError(f"{where} holds no object of JSON: {SAVE}.")
     return config
 
 
@@ -222,12 +146,11 @@ def _shallow(value: Any) -> None:
     raise RecursionError
 
 
-def _weights(path: Path, name: str, most: int) -> tuple[dict[str, np.ndarray], str | None]:
+def _weights(path: Path, most: int) -> tuple[dict[str, np.ndarray], str | None]:
     """Return the arrays of an HDF5 file, and its configuration, as another process reads them.
 
     Args:
         path: of the file.
-        name: under which the reader knows it.
         most: bytes that the arrays may have together.
 
     Raises:
@@ -237,7 +160,7 @@ def _weights(path: Path, name: str, most: int) -> tuple[dict[str, np.ndarray], s
         clock = threading.Timer(PATIENCE, child.kill)
         clock.start()
         try:
-            told = _received(name, child.stdout)
+            told = _received(child.stdout)
             child.wait()
         except raw.ForeignError:
             raise
@@ -249,7 +172,7 @@ def _weights(path: Path, name: str, most: int) -> tuple[dict[str, np.ndarray], s
             child.kill()  # if it still runs
     if told is None or child.returncode:
         how = _ending(child.returncode, late)
-        raise raw.ForeignError(f"{brief(name)} is damaged: libhdf5 could not read it{how}; {SAVE}.")
+        raise raw.ForeignError(f"it is damaged: libhdf5 could not read it{how}; {SAVE}.")
     return told
 
 
@@ -270,7 +193,7 @@ def _started(path: Path, most: int) -> subprocess.Popen[bytes]:
     )
 
 
-def _received(name: str, stream: Any) -> tuple[dict[str, np.ndarray], str | None]:
+def _received(stream: Any) -> tuple[dict[str, np.ndarray], str | None]:
     """Take what the other process hands on.
 
     Raises:
@@ -279,7 +202,7 @@ def _received(name: str, stream: Any) -> tuple[dict[str, np.ndarray], str | None
     """
     line = json.loads(stream.readline(raw.MOST_JSON))
     if "refused" in line:
-        raise raw.ForeignError(f"{brief(name)}: {line['refused']}")
+        raise raw.ForeignError(line["refused"])
     arrays = {key: _array(stream, kind, tuple(shape)) for key, kind, shape in line["arrays"]}
     return arrays, line["config"]
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from rnnatomy.networks.foreign import flat
+from rnnatomy.networks.foreign import raw, zips
 from rnnatomy.networks.foreign.raw import ForeignError, size
 from rnnatomy.store.disk import brief
 
@@ -79,8 +79,8 @@ def read(path: Path) -> Owner:
         ForeignError: if the file is none, is damaged or too large, or holds something else.
     """
     size(path)
-    with flat.named(path.name):
-        with flat.parsed(SAVE):
+    with raw.named(path.name):
+        with raw.parsed(SAVE):
             arrays, notes = _arrays(path)
         return _owner(arrays, notes)
 
@@ -177,7 +177,7 @@ def _arrays(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
             raise ForeignError(f"it is one array (.npy), and several by name are needed: {SAVE}.")
         if not start.startswith(b"PK"):
             raise ForeignError(f"it is no .npz, which is a zip of arrays: {SAVE}.")
-        archive = flat.archive(file, [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED], SAVE)
+        archive = zips.archive(file, [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED], SAVE)
         arrays = {
             name: _array(archive, f"{name}.npy", name)
             for name in KINDS
@@ -189,7 +189,7 @@ def _arrays(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
     return arrays, [f"Not read: {shown} (what is read is {known})."] if others else []
 
 
-def _array(archive: flat.Archive, key: str, name: str) -> np.ndarray:
+def _array(archive: zips.Archive, key: str, name: str) -> np.ndarray:
     """Return an array, whose header is held against its size before it is unpacked.
 
     Raises:

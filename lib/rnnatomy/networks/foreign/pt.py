@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from rnnatomy.networks.foreign import flat, raw
+from rnnatomy.networks.foreign import flat, raw, zips
 from rnnatomy.store.disk import brief
 
 KINDS = {
@@ -117,9 +117,9 @@ def read(path: Path) -> raw.Raw:
             damaged or too large, or holds other objects of Python.
     """
     size = raw.size(path)
-    with flat.named(path.name), flat.parsed(SAVE), path.open("rb") as file:
+    with raw.named(path.name), raw.parsed(SAVE), path.open("rb") as file:
         _check_start(file.read(len(_LEGACY)))
-        archive = flat.archive(file, [zipfile.ZIP_STORED], SAVE)
+        archive = zips.archive(file, [zipfile.ZIP_STORED], SAVE)
         root = _root(archive.members)
         tensors = taken(run(_content(archive, f"{root}/data.pkl", raw.MOST_JSON)))
         weigh(tensors, min(raw.LARGEST, RATIO * size))
@@ -163,7 +163,7 @@ def _root(members: Collection[str]) -> str:
     return root
 
 
-def _content(archive: flat.Archive, key: str, most: int = raw.LARGEST) -> bytes:
+def _content(archive: zips.Archive, key: str, most: int = raw.LARGEST) -> bytes:
     """Return the bytes of a member.
 
     Raises:
@@ -444,7 +444,7 @@ def weigh(tensors: dict[str, Tensor], most: int) -> None:
         )
 
 
-def _rows(archive: flat.Archive, root: str, storages: set[Storage]) -> dict[Storage, np.ndarray]:
+def _rows(archive: zips.Archive, root: str, storages: set[Storage]) -> dict[Storage, np.ndarray]:
     """Return rows of numbers, each read once.
 
     Raises:
@@ -463,7 +463,7 @@ def _rows(archive: flat.Archive, root: str, storages: set[Storage]) -> dict[Stor
     return rows
 
 
-def _is_big(archive: flat.Archive, root: str) -> bool:
+def _is_big(archive: zips.Archive, root: str) -> bool:
     """Say whether numbers have their highest byte first; files that do not tell do not."""
     key = f"{root}/byteorder"
     order = _content(archive, key, 16) if key in archive.members else b"little"

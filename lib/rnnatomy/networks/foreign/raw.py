@@ -4,10 +4,14 @@ Files are foreign. A reader runs nothing that a file asks for, takes no more mem
 says, opens no other file, and answers with arrays or with one sentence, a ``ForeignError``.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from rnnatomy.store.disk import brief
 
 LARGEST = 2**31
 """Bytes that a file, or what is unpacked from it, may have."""
@@ -88,3 +92,35 @@ def check(raw: Raw) -> Raw:
                 "the file is damaged; give another checkpoint."
             )
     return raw
+
+
+@contextmanager
+def named(name: str) -> Iterator[None]:
+    """Say in a refusal which file it is about.
+
+    Args:
+        name: of the file.
+    """
+    try:
+        yield
+    except ForeignError as error:
+        raise ForeignError(f"{brief(name)}: {error}") from None
+
+
+@contextmanager
+def parsed(again: str) -> Iterator[None]:
+    """Say in a sentence why a file cannot be read, whatever the libraries that read it raise.
+
+    Args:
+        again: what to do.
+    """
+    try:
+        yield
+    except ForeignError:
+        raise
+    except OSError as error:
+        words = error.strerror or error
+        raise ForeignError(f"it cannot be read ({words}): correct that, or give another file.") from None
+    except Exception as error:
+        words = brief(str(error) or type(error).__name__)
+        raise ForeignError(f"it is damaged, or of another format ({words}): {again}.") from None
