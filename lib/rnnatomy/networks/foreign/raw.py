@@ -120,7 +120,7 @@ def parsed(again: str) -> Iterator[None]:
         raise
     except OSError as error:
         words = error.strerror or error
-        raise ForeignError(f"it cannot be read ({words}): correct that, or give another file.") from None
+        raise ForeignError(f"it cannot be read ({words}): correct that, or give another.") from None
     except Exception as error:
         words = brief(str(error) or type(error).__name__)
         raise ForeignError(f"it is damaged, or of another format ({words}): {again}.") from None
