@@ -14,6 +14,7 @@ import pytest
 from hypothesis import strategies as st
 
 from rnnatomy.networks.foreign import load, owner, raw, ways
+from rnnatomy.store import checkout
 
 FIXTURES = Path(__file__).parent / "fixtures"
 CASES = json.loads((FIXTURES / "cases.json").read_text())
@@ -183,3 +184,12 @@ def test_changed_configs_give_a_network_or_a_sentence(given):
 
 
 KEPT = {}
+
+
+def test_the_published_network_of_pytorch_answers_as_its_facts_say():
+    folder = checkout.root() / "results" / "vowels-torch"
+    found = load.load(folder / "model.safetensors", folder / "test.npz")
+    assert found.proof.sequences == len(found.data.labels) == 370
+    answers = ways.outputs(found.network, found.data.inputs, found.data.lengths).argmax(axis=1)
+    facts = json.loads((folder / "facts.json").read_text())
+    assert np.mean(answers == found.data.labels) == pytest.approx(facts["test_accuracy"], abs=1e-4)
