@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from errno import ENOSPC
@@ -37,6 +38,7 @@ def run(
         except BaseException as error:
             # a kernel or a pool that is stopped on the way may end in any error of its own
             if noted or isinstance(error, KeyboardInterrupt):
+                warnings.simplefilter("ignore")  # of what was left in the middle
                 print(f"\nerror: interrupted: {interrupted}", file=sys.stderr)
                 sys.exit(INTERRUPTED)
             if isinstance(error, errors):

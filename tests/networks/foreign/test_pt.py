@@ -464,7 +464,7 @@ ZIPS = {
     "start alone": (b"PK\3\4", "no whole zip file"),
     "cut": (GOOD[:-1], "no whole zip file"),
     "with something after": (GOOD + b"abc", "no whole zip file"),
-    "without its start": (b"PK\3\4" + GOOD[30:], "cannot be read .Invalid argument.: give a whole"),
+    "without its start": (b"PK\3\4" + GOOD[30:], "cannot be read .Invalid argument.: correct that"),
     "a number changed": (patched(GOOD, W[1].tobytes(), W[2].tobytes()), "damaged.*Bad CRC"),
     "another zip": (written({"a/b": b""}), "holds 0 members data.pkl"),
     "data.pkl at its root": (written({"data.pkl": b""}), "holds 0 members data.pkl"),
