@@ -37,6 +37,26 @@ def edit_and_load(manifest: Path, data: st.DataObject, load: Callable[[], Any]) 
         assert str(error).isprintable()
 
 
+def mutated(content: bytes, data: st.DataObject) -> bytes:
+    """Change some bytes of a file, cut, or put a part of it elsewhere."""
+    places = st.integers(0, len(content))
+    changed = bytearray(content)
+    for _ in range(data.draw(st.integers(1, 4))):
+        a, b = sorted((data.draw(places), data.draw(places)))
+        kind = data.draw(st.sampled_from(["flip", "cut", "leave out", "splice", "insert"]))
+        if kind == "flip":
+            changed[a : a + 1] = data.draw(st.binary(min_size=1, max_size=1))
+        elif kind == "cut":
+            del changed[max(b, 1) :]
+        elif kind == "leave out":
+            del changed[a : min(b, a + 20)]
+        elif kind == "splice":
+            changed[b:b] = content[a : min(b, a + 40)]
+        else:
+            changed[a:a] = data.draw(st.binary(max_size=8))
+    return bytes(changed)
+
+
 def sentence(command: Callable[[], Any]) -> str:
     """The one sentence with which a command ends, as it is printed."""
     with pytest.raises(SystemExit) as caught:

@@ -5,6 +5,7 @@ import struct
 import tracemalloc
 import zipfile
 
+import hostile
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -382,24 +383,6 @@ def npy(array):
     return file.getvalue()
 
 
-def mutated(content, data):
-    """Change some bytes, cut, or put a part of a file elsewhere."""
-    places = st.integers(0, len(content))
-    changed = bytearray(content)
-    for _ in range(data.draw(st.integers(1, 4))):
-        a, b = sorted((data.draw(places), data.draw(places)))
-        kind = data.draw(st.sampled_from(["flip", "cut", "splice", "insert"]))
-        if kind == "flip":
-            changed[a : a + 1] = data.draw(st.binary(min_size=1, max_size=1))
-        elif kind == "cut":
-            del changed[a : min(b, a + 20)]
-        elif kind == "splice":
-            changed[b:b] = content[a : min(b, a + 40)]
-        else:
-            changed[a:a] = data.draw(st.binary(max_size=8))
-    return bytes(changed)
-
-
 NUMBERS = st.sampled_from([np.nan, np.inf, -1, 0, 0.5, 1, 2, 1e6, 1e300])
 DRAWN = st.one_of(
     st.lists(NUMBERS, min_size=N, max_size=N).map(np.array),
@@ -417,14 +400,15 @@ def test_any_file_is_read_or_refused(tmp_path_factory, data):
     parts = {name: npy(array) for name, array in WHOLE.items()}
     if how == "bytes":
         name = data.draw(st.sampled_from(sorted(parts)))
-        parts[name] = mutated(parts[name], data)
+        parts[name] = hostile.mutated(parts[name], data)
     elif how == "arrays":
         for name in data.draw(st.lists(st.sampled_from(sorted(owner.KINDS)), max_size=3)):
             parts[name] = npy(data.draw(DRAWN))
     content = members(**parts)
     try:
         found = read(
-            tmp_path_factory.getbasetemp(), mutated(content, data) if how == "zip" else content
+            tmp_path_factory.getbasetemp(),
+            hostile.mutated(content, data) if how == "zip" else content,
         )
     except raw.ForeignError as error:
         assert str(error).isprintable()

@@ -186,6 +186,11 @@ def test_layers_that_do_not_follow_each_other_are_refused():
     pair = (layer(rng, "lstm", 3), layer(rng, "lstm", 3))
     with pytest.raises(ForeignError, match="layer 1 reads 3 numbers, but the layer before gives 4"):
         found.check_chain(pair, None)
+    with pytest.raises(ForeignError, match="some layers read both ways and some do not"):
+        found.check_chain((pair[0],), pair)
+    with pytest.raises(ForeignError, match="of several kinds: give layers of one kind"):
+        found.check_chain((pair[0], layer(rng, "gru", 4)), None)
+    assert found.check_chain((pair[0], layer(rng, "lstm", 4)), None) == 4
     with pytest.raises(ForeignError, match="no recurrent layer was found"):
         found.check_chain((), None)
 

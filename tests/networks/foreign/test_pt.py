@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import hostile
 import ml_dtypes
 import numpy as np
 import pytest
@@ -547,34 +548,16 @@ RICH = members(
 )
 
 
-def mutated(content: bytes, data: st.DataObject) -> bytes:
-    """Change some bytes, cut, or put a part of a file elsewhere."""
-    changed = bytearray(content)
-    places = st.integers(0, len(content))
-    for _ in range(data.draw(st.integers(1, 4))):
-        a, b = sorted((data.draw(places), data.draw(places)))
-        kind = data.draw(st.sampled_from(["flip", "cut", "splice", "insert"]))
-        if kind == "flip":
-            changed[a : a + 1] = data.draw(st.binary(min_size=1, max_size=1))
-        elif kind == "cut":
-            del changed[a : min(b, a + 20)]
-        elif kind == "splice":
-            changed[b:b] = content[a : min(b, a + 40)]
-        else:
-            changed[a:a] = data.draw(st.binary(max_size=8))
-    return bytes(changed)
-
-
 @settings(max_examples=300)
 @given(data=st.data())
 def test_any_file_is_read_or_refused(tmp_path_factory, data):
     """The zip is changed, which its checksums mostly tell, or what stands in it."""
     path = tmp_path_factory.getbasetemp() / "fuzzed.pt"
     if data.draw(st.booleans()):
-        content = mutated(written(RICH), data)
+        content = hostile.mutated(written(RICH), data)
     else:
         name = data.draw(st.sampled_from(["m/data.pkl", "m/data.pkl", "m/data/0", "m/byteorder"]))
-        content = written(RICH | {name: mutated(RICH[name], data)})
+        content = written(RICH | {name: hostile.mutated(RICH[name], data)})
     path.write_bytes(content)
     try:
         with np.errstate(invalid="ignore"):

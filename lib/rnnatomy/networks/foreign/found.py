@@ -149,14 +149,26 @@ def sizes(layer: Weights) -> tuple[int, int]:
     return layer["dense_i.kernel"].shape[0], layer["dense_h.kernel"].shape[0]
 
 
-def check_chain(ahead: tuple[Weights, ...], back: tuple[Weights, ...] | None) -> None:
-    """Refuse layers of which one does not read what the one before gives.
+def check_chain(ahead: tuple[Weights, ...], back: tuple[Weights, ...] | None) -> int:
+    """Refuse layers that are no row of one kind, each reading what the one before gives.
+
+    Args:
+        ahead: cells that read forwards, one for each layer.
+        back: those that read backwards; None if there are none.
+
+    Returns:
+        How many numbers the last layer gives.
 
     Raises:
-        ForeignError: if so; or if there is no layer.
+        ForeignError: if they are not; or if there is no layer.
     """
     if not ahead:
         raise ForeignError("no recurrent layer was found: give a file with an LSTM, GRU or RNN.")
+    every = [*ahead, *(back or ())]
+    if len({(*layer, layer["dense_h.kernel"].shape[1] // sizes(layer)[1]) for layer in every}) > 1:
+        raise ForeignError("the recurrent layers are of several kinds: give layers of one kind.")
+    if back is not None and len(back) != len(ahead):
+        raise ForeignError("some layers read both ways and some do not: give layers of one kind.")
     ways = 1 if back is None else 2
     for k, layer in enumerate(ahead):
         if back is not None and sizes(back[k]) != sizes(layer):
@@ -170,6 +182,7 @@ def check_chain(ahead: tuple[Weights, ...], back: tuple[Weights, ...] | None) ->
                 f"layer {k} reads {sizes(layer)[0]} numbers, but the layer before gives {given}: "
                 "save layers that follow each other, with nothing between them."
             )
+    return ways * sizes(ahead[-1])[1]
 
 
 def fitting(

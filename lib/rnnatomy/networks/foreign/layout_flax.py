@@ -47,10 +47,7 @@ def find(raw: Raw) -> found.Found:
     backwards = [name for name in layers if "backward" in name.lower()]
     ahead = tuple(layers[name][1] for name in layers if name not in backwards)
     back = tuple(layers[name][1] for name in backwards) or None
-    if back is not None and len(back) != len(ahead):
-        raise ForeignError("some layers read both ways and some do not: give layers of one kind.")
-    found.check_chain(ahead, back)
-    width = found.sizes(ahead[-1])[1] * (1 if back is None else 2)
+    width = found.check_chain(ahead, back)
     heads, norms, others = _rest(rest)
     ends, stands, unread = found.fitting(heads, norms, width, others)
     kind = kinds.pop()

@@ -73,8 +73,7 @@ def find(raw: Raw) -> found.Found:
         raise ForeignError(f"recurrent layers of one kind are read (found: {kinds}): give such.")
     cell_kinds, sides = _kinds(recurrent, raw.config is None), _sides(recurrent)
     ahead, back = sides[0], sides[1] if recurrent[0].both_ways else None
-    found.check_chain(ahead, back)
-    width = found.sizes(ahead[-1])[1] * (1 if back is None else 2)
+    width = found.check_chain(ahead, back)
     after = layers[max(k for k, layer in enumerate(layers) if layer.kind in ORDER) + 1 :]
     heads = [_head(layer) for layer in layers if layer.kind == "Dense"]
     norms = [_norm(layer) for layer in after if layer.kind.endswith("Normalization")]

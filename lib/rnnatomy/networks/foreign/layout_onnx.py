@@ -53,10 +53,7 @@ def find(raw: Raw) -> found.Found:
     layers = [_layer(node, raw.arrays) for node in recurrent]
     ahead = tuple(layer[0] for _, layer in layers)
     back = tuple(layer[1] for _, layer in layers if len(layer) == 2) or None
-    if back is not None and len(back) != len(ahead):
-        raise ForeignError("some layers read both ways and some do not: give layers of one kind.")
-    found.check_chain(ahead, back)
-    width = found.sizes(ahead[-1])[1] * (1 if back is None else 2)
+    width = found.check_chain(ahead, back)
     ends, norms, _ = found.fitting(_heads(nodes, raw.arrays), [], width, ())
     reads = tuple(AVERAGES[node["op"]] for node in nodes if node["op"] in AVERAGES)
     made = tuple(MADE[node["op"]] for node in nodes if node["op"] in MADE) or ("logits",)

@@ -34,10 +34,7 @@ def find(raw: Raw) -> found.Found:
     layers, rest = _layers(raw.arrays)
     ahead = tuple(layer for (_, back), layer in layers if not back)
     back = tuple(layer for (_, back), layer in layers if back) or None
-    if back is not None and len(back) != len(ahead):
-        raise ForeignError("some layers read both ways and some do not: give layers of one kind.")
-    found.check_chain(ahead, back)
-    width = found.sizes(ahead[-1])[1] * (1 if back is None else 2)
+    width = found.check_chain(ahead, back)
     heads, norms, others = _rest(rest)
     ends, stands, unread = found.fitting(heads, norms, width, others)
     kind = _kind(ahead[-1])
