@@ -21,7 +21,7 @@
       network.table = network.s.map((s, k) => network.U.map(row => s * row[k]));
     });
     const place = new Map((facts.pictures?.sample ?? []).map((sample, index) => [sample, index]));
-    return { ...facts, labels, modes, place, pixels: bytes.subarray(2 * all), canvases: [] };
+    return { ...facts, labels, modes, place, words: wordsOf(facts), drawn: [], pixels: bytes.subarray(2 * all) };
   }
 
   // a = centre + step * level
@@ -75,16 +75,16 @@
   function byPair(changes) {
     const groups = new Map();
     for (const change of changes) {
-      const pair = arrow(change);
+      const pair = `${change.from} ${change.to}`;
       if (!groups.has(pair)) groups.set(pair, []);
       groups.get(pair).push(change);
     }
-    return { count: changes.length, pairs: [...groups].sort((a, b) => b[1].length - a[1].length) };
+    return { count: changes.length, pairs: [...groups.values()].sort((a, b) => b.length - a.length) };
   }
 
   // A few changes of each pair: more of the frequent ones, and yet some of the rare.
   function choose(pairs, most, place) {
-    const offers = pairs.flatMap(([, group], order) => group.filter(one => place.has(one.sample))
+    const offers = pairs.flatMap((group, order) => group.filter(one => place.has(one.sample))
       .map((one, i) => ({ one, order, turn: (i + 1) / Math.sqrt(group.length) })));
     const taken = offers.sort((a, b) => a.turn - b.turn).slice(0, most);
     return taken.sort((a, b) => a.order - b.order).map(({ one }) => one);
@@ -92,10 +92,26 @@
 
   // ---- Words ----
 
-  const arrow = ({ from, to }) => `${from}\u00a0→\u00a0${to}`; // not broken across lines
   const number = value => value.toLocaleString("en-US");
   const fraction = value => value.toFixed(3);
-  const images = count => `${count ? number(count) : "no"} ${count > 1 ? "images" : "image"}`;
+
+  // Of digits and images, unless the page carries names. Marks around a name keep one that runs from
+  // right to left from turning the words beside it.
+  function wordsOf({ counts, names }) {
+    const apart = name => `\u2068${name}\u2069`, digits = [...counts.keys()].map(String);
+    return names ? {
+      ...names,
+      said: names.full.map(name => `class “${apart(name)}”`),
+      arrow: ({ from, to }) => [from, to].map(c => apart(names.short[c])).join(" → "),
+    } : {
+      full: digits, short: digits, kind: "digit", sample: "image",
+      all: `digits 0 to ${counts.length - 1} (from left to right, up or down)`,
+      said: digits.map(digit => `the ${digit}`),
+      arrow: ({ from, to }) => `${from}\u00a0→\u00a0${to}`, // not broken across lines
+    };
+  }
+
+  const samples = (count, { sample }) => `${count ? number(count) : "no"} ${sample}${count > 1 ? "s" : ""}`;
 
   const isNested = kept => kept.every((on, k) => on || !kept[k + 1]);
 
@@ -110,24 +126,24 @@
     return off.length > on.length ? `With directions ${list(on)} alone` : `Without directions ${list(off)}`;
   }
 
-  function summary(name, kept, now, whole) {
+  function summary(name, kept, now, whole, { kind, said }) {
     const start = `${setting(kept)}, ${name} has an accuracy of ${fraction(now.accuracy)}`;
     if (kept.every(Boolean)) return `${start}.`;
     const losses = now.recall.map((recall, c) => whole.recall[c] - recall);
     const worst = losses.indexOf(Math.max(...losses));
     const [from, to] = [whole, now].map(one => fraction(one.recall[worst]));
     const most = losses[worst] > 0
-      ? `the ${worst} loses most, its recall goes from ${from} to ${to}`
-      : "no digit loses";
+      ? `${said[worst]} loses most, its recall goes from ${from} to ${to}`
+      : `no ${kind} loses`;
     return `${start}, against ${fraction(whole.accuracy)} with the whole readout; ${most}.`;
   }
 
-  // What is said of changes, of which some are shown: as images, or else as pairs with their counts.
-  function detail({ count, pairs }, isLost, shown, asImages) {
+  // What is said of changes, of which some are shown: as pictures, or else as pairs with their counts.
+  function detail({ count, pairs }, isLost, shown, asPictures, { arrow }) {
     const [before, now] = isLost ? ["Right", "wrong"] : ["Wrong", "right"];
     const parts = [`${before} with the whole readout, ${now} now`];
-    if (count && asImages) {
-      const frequent = pairs.slice(0, 3).map(([pair, { length }]) => `${pair} (${number(length)})`);
+    if (count && asPictures) {
+      const frequent = pairs.slice(0, 3).map(pair => `${arrow(pair[0])} (${number(pair.length)})`);
       if (isLost) parts.push(`most often ${list(frequent)}`);
       if (shown === count) parts.push("all are shown");
       else parts.push(`${shown || "none"} of them ${shown > 1 ? "are" : "is"} shown`);
@@ -138,6 +154,17 @@
   // ---- Elements ----
 
   const unseen = text => make("span", { class: "widget-unseen" }, text);
+
+  function setStyle({ style }, values) {
+    for (const [name, value] of Object.entries(values)) style.setProperty(`--${name}`, value);
+  }
+
+  // The head of a class, or of "all"
+  function makeHead(scope, { full, short }, c) {
+    const head = make("th", { scope }, make("span", { dir: "auto" }, short[c] ?? c));
+    if (short[c] !== full[c]) head.title = full[c];
+    return head;
+  }
 
   function makeSwitch(k) {
     const box = make("input", { type: "checkbox", role: "switch" });
@@ -150,14 +177,15 @@
   // Left vectors, as one bar for each class, up or down from zero; all on the same scale.
   function drawVectors({ U, s }, colours) {
     const top = Math.max(...U.flat()), bottom = Math.min(...U.flat());
-    const y = u => (top - u) / (top - bottom) * 40, width = colours.length * 5;
+    const y = u => (top - u) / (top - bottom) * 40, width = 50 / colours.length;
     const bar = (u, c) => {
       const [start, end] = [y(u), y(0)].sort((a, b) => a - b), height = Math.max(end - start, 0.5);
-      return `<rect x="${c * 5 + 0.5}" y="${start}" width="4" height="${height}" fill="${colours[c]}"/>`;
+      const place = `x="${(c + 0.1) * width}" y="${start}" width="${0.8 * width}" height="${height}"`;
+      return `<rect ${place} fill="${colours[c]}"/>`;
     };
     return s.map((_, k) => {
       const bars = U.map((row, c) => bar(row[k], c)).join("");
-      return `<svg viewBox="0 0 ${width} 40">${bars}<path d="M0 ${y(0)}H${width}"/></svg>`;
+      return `<svg viewBox="0 0 50 40">${bars}<path d="M0 ${y(0)}H50"/></svg>`;
     });
   }
 
@@ -177,72 +205,95 @@
       make("div", { class: "playground-switches" }, ...switches.map(one => one.label)),
       make("p", { class: "widget-note" },
         "Below each switch: the direction’s left vector, which is what it adds to the logits of the " +
-        `digits 0 to ${data.counts.length - 1} (from left to right, up or down), and its singular value.`));
+        `${data.words.all}, and its singular value.`));
+    const wide = data.modes > 10 ? 12 : 10;
+    setStyle(element, { modes: data.modes, wide, narrow: wide / 2 });
     return { element, select, all, slider, rank, switches };
   }
 
-  function makeRecall({ counts, colours }) {
+  function makeRecall({ counts, colours, words }) {
     const rows = [...counts.keys(), "all"].map(c => {
       const bar = make("div", { class: "playground-bar", "data-digit": c });
       bar.style.setProperty("--colour", colours[c] || "currentColor");
       const now = make("td"), whole = make("td", { class: "playground-quiet" });
-      const row = make("tr", {}, make("th", { scope: "row" }, String(c)), make("td", {}, bar), now, whole);
+      const row = make("tr", {}, makeHead("row", words, c), make("td", {}, bar), now, whole);
       return { bar, now, whole, row };
     });
     const head = make("tr", {},
-      make("th", { scope: "col" }, "digit"), make("td"),
+      make("th", { scope: "col" }, words.kind), make("td"),
       make("th", { scope: "col" }, "now"), make("th", { scope: "col" }, "whole"));
     const element = make("table", { class: "playground-recall" },
-      make("caption", {}, "Recall of each digit, and accuracy; the marks show the whole readout"),
+      make("caption", {}, `Recall of each ${words.kind}, and accuracy; the marks show the whole readout`),
       make("thead", {}, head),
       make("tbody", {}, ...rows.slice(0, -1).map(one => one.row)),
       make("tfoot", {}, rows.at(-1).row));
     return { element, rows };
   }
 
-  function makeConfusion({ counts }) {
+  function makeConfusion({ counts, words }) {
     const classes = [...counts.keys()];
     const cells = [...classes, "all"].map(() => classes.map(() => make("td")));
-    const head = name => make("th", { scope: "row" }, String(name));
+    const { kind, sample } = words, samples = `${sample[0].toUpperCase()}${sample.slice(1)}s`;
     const element = make("table", { class: "playground-confusion" },
-      make("caption", {}, "Images of each digit (row) by answer (column)"),
+      make("caption", {}, `${samples} of each ${kind} (row) by answer (column)`),
       make("thead", {}, make("tr", {},
-        make("th", { scope: "col" }, unseen("digit")),
-        ...classes.map(c => make("th", { scope: "col" }, String(c))))),
-      make("tbody", {}, ...classes.map(c => make("tr", {}, head(c), ...cells[c]))),
-      make("tfoot", {}, make("tr", {}, head("all"), ...cells.at(-1))));
+        make("th", { scope: "col" }, unseen(kind)),
+        ...classes.map(c => makeHead("col", words, c)))),
+      make("tbody", {}, ...classes.map(c => make("tr", {}, makeHead("row", words, c), ...cells[c]))),
+      make("tfoot", {}, make("tr", {}, makeHead("row", words, "all"), ...cells.at(-1))));
     return { element, cells };
   }
 
-  function makeChanges(fate) {
-    const title = make("p", { class: "playground-title" }), words = make("p"), shown = make("ul");
-    const element = make("div", { class: `playground-${fate}` }, title, words, shown);
-    return { element, fate, title, words, shown };
+  function makeChanges(fate, wide, narrow) {
+    const title = make("p", { class: "playground-title" }), text = make("p"), shown = make("ul");
+    const element = make("div", { class: `playground-${fate}` }, title, text, shown);
+    setStyle(element, { wide, narrow });
+    return { element, fate, title, text, shown };
   }
 
-  const drawPair = ([pair, { length }]) => make("li", {}, `${pair}: `, make("b", {}, number(length)));
+  const drawPair = (pair, { arrow }) => make("li", {}, `${arrow(pair[0])}: `, make("b", {}, number(pair.length)));
 
-  // An image of the page's stock; drawn at its first use, and kept.
-  function drawDigit(index, change, { pictures, pixels, canvases }) {
-    if (!canvases[index]) {
-      const [height, width] = pictures.shape, start = index * height * width;
-      const greys = pixels.subarray(start, start + height * width);
-      canvases[index] = make("canvas", { width, height, role: "img" });
-      kit.putGreys(canvases[index], Float64Array.from(greys, grey => grey / pictures.white));
-    }
-    const words = `Test image ${pictures.number[index]}: read as ${change.from}, now as ${change.to}`;
-    canvases[index].setAttribute("aria-label", words);
-    return make("li", {}, canvases[index], make("span", { "aria-hidden": "true" }, arrow(change)));
+  // A sample of the page's stock; drawn at its first use, and kept.
+  function drawSample(change, data) {
+    const { drawn, pictures, words } = data, { from, to } = change, index = data.place.get(change.sample);
+    const picture = drawn[index] ??= pictures.shape ? drawImage(index, data) : drawSeries(index, data);
+    const read = `read as ${words.full[from]}, now as ${words.full[to]}`;
+    picture.setAttribute("role", "img");
+    picture.setAttribute("aria-label", `Test ${words.sample} ${pictures.number[index]}: ${read}`);
+    const item = make("li", {}, picture, make("span", { "aria-hidden": "true" }, words.arrow(change)));
+    if (data.names) item.title = read;
+    return item;
+  }
+
+  function drawImage(index, { pictures, pixels }) {
+    const [height, width] = pictures.shape, start = index * height * width;
+    const greys = pixels.subarray(start, start + height * width), canvas = make("canvas", { width, height });
+    kit.putGreys(canvas, Float64Array.from(greys, grey => grey / pictures.white));
+    return canvas;
+  }
+
+  // Lines in a box, one for each feature
+  function drawSeries(index, { pictures: { frames, features, top }, pixels }) {
+    const before = frames.slice(0, index).reduce((a, b) => a + b, 0) * features, count = frames[index];
+    const lines = Array.from({ length: features }, (_, f) => {
+      const start = before + f * count, heights = [...pixels.subarray(start, start + count)];
+      const [x, y] = [i => i / (count - 1) * 90, height => 56 - height / top * 52];
+      const points = heights.map((height, i) => `${x(i).toFixed(1)} ${y(height).toFixed(1)}`);
+      return `<path d="M${points.join("L")}" opacity="${1 - f / 8}"/>`;
+    });
+    const holder = make("div");
+    holder.innerHTML = `<svg class="playground-lines" viewBox="-3 0 96 60">${lines.reverse().join("")}</svg>`;
+    return holder.firstChild;
   }
 
   // ---- Showing ----
 
-  function showNetwork({ switches }, network, colours) {
+  function showNetwork({ switches }, network, { colours, words: { said } }) {
     const drawings = drawVectors(network, colours);
     switches.forEach(({ box, picture, value }, k) => {
       const vector = network.U.map(row => row[k]);
       const [high, low] = [Math.max, Math.min].map(pick => vector.indexOf(pick(...vector)));
-      box.setAttribute("aria-description", `left vector highest for the ${high}, lowest for the ${low}`);
+      box.setAttribute("aria-description", `left vector highest for ${said[high]}, lowest for ${said[low]}`);
       picture.innerHTML = drawings[k];
       value.replaceChildren(unseen("singular value "), network.s[k].toFixed(2));
     });
@@ -283,17 +334,16 @@
     });
   }
 
-  function showChanges({ fate, title, words, shown }, changes, data) {
-    const isLost = fate === "lost", asImages = !!data.pictures;
-    const most = (isLost ? LOST : WON) * (asImages ? 1 : 2);
-    const draw = one => drawDigit(data.place.get(one.sample), one, data);
-    const items = asImages
-      ? choose(changes.pairs, most, data.place).map(draw)
-      : changes.pairs.slice(0, most).map(drawPair);
-    title.textContent = `${isLost ? "Lost" : "Won"}: ${images(changes.count)}`;
-    words.textContent = detail(changes, isLost, items.length, asImages);
+  function showChanges({ fate, title, text, shown }, changes, data) {
+    const isLost = fate === "lost", asPictures = !!data.pictures, { words } = data;
+    const most = (isLost ? LOST : WON) * (asPictures ? 1 : 2);
+    const items = asPictures
+      ? choose(changes.pairs, most, data.place).map(one => drawSample(one, data))
+      : changes.pairs.slice(0, most).map(pair => drawPair(pair, words));
+    title.textContent = `${isLost ? "Lost" : "Won"}: ${samples(changes.count, words)}`;
+    text.textContent = detail(changes, isLost, items.length, asPictures, words);
     shown.replaceChildren(...items);
-    shown.classList.toggle("playground-pairs", !asImages);
+    shown.classList.toggle("playground-pairs", !asPictures);
   }
 
   // ---- Starting ----
@@ -301,7 +351,9 @@
   function start({ body, facts, bytes }) {
     const data = read(facts, bytes);
     const controls = makeControls(data), recall = makeRecall(data), confusion = makeConfusion(data);
-    const lost = makeChanges("lost"), won = makeChanges("won");
+    const note = data.pictures?.note;
+    const lost = makeChanges("lost", note ? 6 : 9, note ? 3 : 6);
+    const won = makeChanges("won", note ? 2 : 3, note ? 3 : 6);
     const words = make("p", { class: "playground-summary", "aria-live": "polite" });
     const state = { network: 0, kept: Array.from({ length: data.modes }, (_, k) => k + 1 !== data.cut) };
 
@@ -316,7 +368,7 @@
       showConfusion(confusion, now, data.counts);
       showChanges(lost, changes.lost, data);
       showChanges(won, changes.won, data);
-      words.textContent = summary(network.name, state.kept, now, whole);
+      words.textContent = summary(network.name, state.kept, now, whole, data.words);
     }
 
     function keep(which) {
@@ -326,7 +378,7 @@
 
     function change(network) {
       state.network = network;
-      showNetwork(controls, data.networks[network], data.colours);
+      showNetwork(controls, data.networks[network], data);
       show();
     }
 
@@ -341,6 +393,11 @@
       controls.element, words,
       make("div", { class: "playground-results" }, recall.element, confusion.element),
       make("div", { class: "playground-changes" }, lost.element, won.element));
+    if (note) body.append(make("p", { class: "widget-note" }, note));
+    if (data.names) {
+      body.classList.add(...data.names.looks);
+      setStyle(body, { width: data.names.width });
+    }
   }
 
   return { name: "playground", start };

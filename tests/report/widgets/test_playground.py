@@ -50,7 +50,7 @@ def unpack(html):
     levels = pages.unfolded(data[:end]).reshape(len(networks), modes, len(labels))
     centre, step = (np.array([n[key] for n in networks])[:, labels] for key in ("centre", "step"))
     values = centre.swapaxes(1, 2) + step.swapaxes(1, 2) * levels
-    shape = facts["pictures"]["shape"] if facts["pictures"] else (1, 1)
+    shape = (facts["pictures"] or {}).get("shape", (1, 1))
     return Carried(facts, labels, values, np.frombuffer(data[end:], np.uint8).reshape(-1, *shape))
 
 
@@ -212,7 +212,153 @@ def test_shows_the_page_and_says_in_words_what_it_is(planted, monkeypatch):
     assert "switches directions of 1 network" in shown[0]["text/plain"]
 
 
+# --- A page for a network from elsewhere --------------------------------------------------------
+
+NAMES = (
+    "walking", "running very fast indeed", "<b>bold</b> & co", "上楼梯", "مشي سريع جدا إلى البيت",
+    "sit", "Прыжки", "</script>", "running very slowly", "crawl", "hop", "“turn”",
+)  # fmt: skip
+TWELVE = range(1, 13)
+
+
+def series_of(labels, features=8, seed=0):
+    """Waves of 1 to 89 frames; feature 0 does not vary, and the others do the more the later."""
+    rng, found = np.random.default_rng(seed), []
+    for label in labels:
+        time = np.arange(rng.integers(1, 90))[:, None] / 20
+        phase = np.arange(features) + 0.1 * rng.normal(size=(len(time), features))
+        found.append(np.arange(features) * np.sin(time * (1 + label / 3) + phase))
+    return found
+
+
+def network_of(classes, noise, samples=600, seed=0):
+    rng = np.random.default_rng(seed)
+    labels = np.r_[0:classes, rng.integers(0, classes, samples - classes)].astype(np.int32)
+    readout = rng.normal(size=(classes, 16))
+    states = np.tanh(0.6 * readout[labels] + noise * rng.normal(size=(samples, 16)))
+    return playground.Shown(
+        "<i>theirs</i>", readout, 0.2 * rng.normal(size=classes), states, labels
+    )
+
+
+@pytest.fixture(scope="module")
+def theirs():
+    return network_of(12, 0.7)
+
+
+@pytest.fixture(scope="module")
+def waves(theirs):
+    return series_of(theirs.labels)
+
+
+@pytest.fixture(scope="module")
+def their_html(theirs, waves):
+    return playground.playground([theirs], None, 3, "fig-beside", series=waves, names=NAMES)
+
+
+@pytest.fixture(scope="module")
+def their_page(their_html):
+    return unpack(their_html)
+
+
+def test_twelve_directions_are_as_exact_as_ten(their_page, theirs):
+    assert len(their_page.facts["networks"][0]["s"]) == 12
+    found, exact = table_on_page(their_page, 0), table_of(theirs)
+    one_sample = 1 / np.bincount(theirs.labels)
+    assert (np.abs(found - exact) <= np.maximum(playground.TOLERANCE, one_sample) + 1e-6).all()
+    for ours, truth in zip(*map(cutoffs.single_and_nested, (found, exact)), strict=True):
+        np.testing.assert_array_equal(ours, truth)
+
+
+@pytest.mark.parametrize("noise", [0.7, 5.0])
+def test_few_samples_near_borders_are_rounded_all_the_same(noise):
+    network = network_of(10, noise, 300, seed=1)
+    found = playground.round_coefficients(network)
+    one_sample = 1 / np.bincount(network.labels)
+    page = unpack(playground.playground([network], None, 1, "fig"))
+    difference = np.abs(table_on_page(page, 0) - table_of(network))
+    assert (difference <= np.maximum(playground.TOLERANCE, one_sample) + 1e-6).all()
+    assert np.abs(found.levels).max() < 2**15
+
+
+def heights_of(page):
+    """What a page carries of each series: (feature, frame)."""
+    facts, flat = page.facts["pictures"], page.pixels.ravel()
+    frames = np.array(facts["frames"])
+    parts = np.split(flat, np.cumsum(frames * facts["features"])[:-1])
+    return [part.reshape(facts["features"], -1) for part in parts]
+
+
+def test_series_are_those_of_their_samples_with_the_features_that_vary_most(
+    their_page, theirs, waves
+):
+    pictures, heights = their_page.facts["pictures"], heights_of(their_page)
+    number = pictures["number"]
+    np.testing.assert_array_equal(theirs.labels[number], their_page.labels[pictures["sample"]])
+    assert len(heights) == len(number) > 100
+    assert pictures["features"] == 6
+    lengths = [max(2, min(len(waves[n]), playground.FRAMES)) for n in number]
+    assert [part.shape[1] for part in heights] == lengths and min(lengths) < max(lengths) == 24
+    ends = np.concatenate([waves[n][[0, -1], 7:1:-1] for n in number])
+    packed = np.concatenate([part[:, [0, -1]].T for part in heights]).astype(float)
+    scale, low = np.polyfit(packed.ravel(), ends.ravel(), 1)
+    assert np.abs(packed * scale + low - ends).max() < 0.6 * scale
+
+
+def test_short_series_keep_every_frame(theirs, waves):
+    short = [one[:24] for one in waves]
+    page = unpack(playground.playground([theirs], None, 3, "fig", series=short))
+    assert "thinned" not in page.facts["pictures"]["note"]
+    assert page.facts["names"]["full"] == [str(k) for k in range(12)]
+    for n, part in zip(page.facts["pictures"]["number"], heights_of(page), strict=True):
+        line, truth = part[0].astype(float), short[n][:, 7]
+        assert np.abs(np.diff(line) * 14 / playground.HEIGHTS - np.diff(truth)).max(initial=0) < 0.4
+
+
+@pytest.mark.parametrize("value", [0.0, -3.0, 1e300, 1e-310])
+def test_series_of_any_size_fit(planted, value):
+    series = [value * np.array([[1.0, -1.0]])] * 59 + [np.full((2, 2), value)]
+    page = unpack(playground.playground([run_of(planted)], None, 3, "fig", series=series))
+    assert {part.shape for part in heights_of(page)} == {(2, 2)}
+    assert page.pixels.max() <= playground.HEIGHTS
+
+
+def test_a_page_without_changes_carries_no_series(planted):
+    states = np.zeros_like(planted.states)
+    run, series = run_of(planted._replace(states=states)), [np.ones((3, 2))] * 60
+    page = unpack(playground.playground([run], None, 1, "fig", series=series))
+    assert page.facts["pictures"]["sample"] == [] and page.pixels.size == 0
+
+
+def test_a_run_and_what_is_shown_of_it_give_the_same_page(planted):
+    run = run_of(planted)
+    shown = playground.Shown(run.name, run.readout, run.bias, run.states, run.labels)
+    pages = [playground.playground([one], None, 2, "fig") for one in (run, shown)]
+    assert pages[0] == pages[1]
+
+
+def test_pages_of_digits_carry_no_names(carried):
+    assert "names" not in carried.facts
+    assert list(carried.facts["pictures"]) == ["shape", "white", "sample", "number"]
+
+
+def test_more_than_ten_classes_are_no_digits_even_without_names(theirs):
+    images = np.zeros((600, 2, 2))
+    for given, sample in ((None, "sequence"), (images, "image")):
+        names = unpack(playground.playground([theirs], given, 3, "fig")).facts["names"]
+        assert (names["kind"], names["sample"], names["full"][11]) == ("class", sample, "11")
+
+
+def test_names_of_classes_are_carried_and_cannot_end_the_script(their_html, their_page):
+    assert their_html.count("</script>") == 2 and "<b>" not in their_html
+    assert their_page.facts["names"]["full"] == list(NAMES)
+    assert len(their_html.encode()) < 150_000
+
+
+# --- Bad input ----------------------------------------------------------------------------------
+
 PIXELS = np.zeros((60, 2, 2))
+LINES = [np.zeros((k % 5 + 1, 3)) for k in range(60)]
 BAD = {
     "no network": (lambda run: ([], None, 1), "no network is given"),
     "no states": (lambda run: ([run._replace(states=None)], None, 1), "holds no states"),
@@ -242,6 +388,60 @@ BAD = {
     "direction 0": (lambda run: ([run], None, 0), "cut is 0: choose a direction from 1 to 5"),
     "direction 6": (lambda run: ([run], None, 6), "cut is 6"),
 }
+
+
+BAD_NAMES_OR_SERIES = {
+    "too few names": ({"names": "abc"}, "3 names are given for 5 classes"),
+    "a name twice": ({"names": "abcda"}, "class name 'a' is blank or given twice"),
+    "a blank name": ({"names": ["a", "b", " ", "c", "d"]}, "class name ' ' is blank"),
+    "another number": ({"series": LINES[1:]}, "59 series are given for 60 samples"),
+    "no frame": ({"series": [*LINES[1:], np.zeros((0, 3))]}, r"series 59 has shape \(0, 3\)"),
+    "other features": ({"series": [*LINES[1:], np.zeros((4, 2))]}, r"series 59 has shape \(4, 2\)"),
+    "one dimension": ({"series": [np.zeros(3), *LINES[1:]]}, r"series 0 has shape \(3,\)"),
+    "infinite": ({"series": [LINES[0] + np.inf, *LINES[1:]]}, "series 0 holds .* not finite"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_NAMES_OR_SERIES)
+def test_bad_names_and_series_are_refused_in_one_sentence(case, planted, as_users):
+    options, message = BAD_NAMES_OR_SERIES[case]
+    with pytest.raises(ValueError, match=message) as raised:
+        playground.playground([run_of(planted)], None, 1, "fig", **options)
+    assert re.fullmatch(r"[^\n]+[^.]\.", str(raised.value))
+
+
+def test_images_and_series_are_not_given_together(planted):
+    with pytest.raises(ValueError, match="both images and series are given: give one of them"):
+        playground.playground([run_of(planted)], PIXELS, 1, "fig", series=LINES)
+
+
+SHOWN_BADLY = {
+    "13 classes": (lambda: network_of(13, 0.1), "has 13 classes: give one with 2 to 12"),
+    "a readout that is not finite": (
+        lambda: (one := network_of(3, 0.1))._replace(readout=one.readout * np.nan),
+        "not finite",
+    ),
+    "a label too few": (
+        lambda: (one := network_of(3, 0.1))._replace(labels=one.labels[1:]),
+        r"states of shape \(600, 16\) and 599 labels, which do not fit",
+    ),
+    "another width": (
+        lambda: (one := network_of(3, 0.1))._replace(readout=one.readout[:, 1:]),
+        r"a readout of shape \(3, 15\)",
+    ),
+    "another bias": (
+        lambda: network_of(3, 0.1)._replace(readout=np.zeros((4, 16))),
+        r"a readout of shape \(4, 16\), 3 biases",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SHOWN_BADLY)
+def test_what_cannot_be_shown_is_refused_in_one_sentence(case, as_users):
+    make, message = SHOWN_BADLY[case]
+    with pytest.raises(ValueError, match=message) as raised:
+        playground.playground([make()], None, 1, "fig")
+    assert re.fullmatch(r"[^\n]+[^.]\.", str(raised.value))
 
 
 @pytest.mark.parametrize("case", BAD)
@@ -488,3 +688,115 @@ def test_any_number_of_classes_and_no_images(visit, planted):
         lost = page.locator(".playground-lost li").all_text_contents()
         assert lost == ["2\u00a0→\u00a00: 12"]
         assert page.locator("canvas").count() == 0
+
+
+# --- A network from elsewhere, in the browser ---------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def their_opened(visit, their_html):
+    with visit(their_html, reduced_motion="reduce") as page:
+        yield page
+
+
+@pytest.fixture
+def their(their_opened):
+    """The page of a network from elsewhere, set as when it was opened."""
+    their_opened.get_by_role("button", name="Keep all").click()
+    switch(their_opened, 3).click()
+    return their_opened
+
+
+@pytest.mark.parametrize("cut", [(3,), (1,), (12,), (2, 5, 11), TWELVE, ()])
+def test_twelve_switches_give_the_recalls_of_the_library(their, theirs, cut):
+    their.get_by_role("button", name="Keep all").click()
+    for k in cut:
+        their.locator("[role=switch]").nth(k - 1).click()
+    exact = table_of(theirs)[row(set(TWELVE) - set(cut))]
+    allowed = 1 / np.bincount(theirs.labels) if len(cut) in range(2, 12) else 0
+    assert (np.abs(np.array(bars(their)[:-1]) - exact) <= allowed + 1e-5).all()
+    assert confusion(their).sum() == 600
+
+
+def test_names_are_text_and_short_where_there_is_little_room(their):
+    for table in (".playground-recall tbody", ".playground-confusion tbody"):
+        heads = their.locator(f"{table} th")
+        short = ["running ver…", "<b>bold</b>…", "上楼梯", "مشي سريع جد…"]
+        assert heads.all_text_contents()[1:5] == short
+        titles = heads.evaluate_all("all => all.map(e => e.getAttribute('title'))")
+        assert titles[:5] == [None, *NAMES[1:3], None, NAMES[4]]
+    columns = their.locator(".playground-confusion thead th").all_text_contents()
+    assert columns[0] == "class" and columns[8] == "</script>"
+    assert (
+        their.locator(".widget-body").locator("b:not(.playground-pairs b), i, script").count() == 0
+    )
+
+
+def test_says_classes_and_sequences_in_place_of_digits_and_images(their):
+    text = their.locator(".widget-body").inner_text()
+    assert not re.search("digit|image", text, re.I)
+    assert "Sequences of each class (row) by answer (column)" in text
+    assert "Recall of each class" in text and "logits of the classes (in the order" in text
+    found = re.search(r"; class “\u2068(.+)\u2069” loses most, its recall goes from ([\d.]+)", text)
+    worst = their.locator(".playground-bar").nth(NAMES.index(found[1]))
+    assert float(worst.get_attribute("data-recall")) < float(found[2])
+    assert re.search(r"Lost: \d+ sequences", text)
+    note = their.locator(".widget-note").last.text_content()
+    assert "the 6 of its 8 features that vary most" in note and "thinned to 24 frames" in note
+    marked = switch(their, 1).get_attribute("aria-description")
+    assert re.fullmatch("left vector highest for class “.+”, lowest for class “.+”", marked)
+
+
+def test_sequences_that_change_sides_are_drawn_as_lines(their, their_page):
+    heights, number = heights_of(their_page), their_page.facts["pictures"]["number"]
+    assert their.locator(".playground-lost li").count() == 18
+    assert their.locator("canvas").count() == 0
+    label = r"Test sequence (\d+): read as (.+), now as (.+)"
+    for item in their.locator(".playground-lost li").all()[::5]:
+        box = item.get_by_role("img")
+        found = re.fullmatch(label, box.get_attribute("aria-label"))
+        assert {found[2], found[3]} <= set(NAMES) and found[2] != found[3]
+        assert item.get_attribute("title") == f"read as {found[2]}, now as {found[3]}"
+        first = box.locator("path").last.get_attribute("d")  # drawn over the others
+        drawn = np.array(re.findall(r"-?[\d.]+ ([\d.]+)", first), float)
+        part = heights[number.index(int(found[1]))][0]
+        np.testing.assert_allclose(drawn, 56 - part / 63 * 52, atol=0.06)
+
+
+def test_lines_follow_the_theme(their):
+    stroke = "getComputedStyle(document.querySelector('.playground-lines path')).stroke"
+    light = their.evaluate(stroke)
+    their.evaluate("document.documentElement.dataset.theme = 'dark'")
+    dark = their.evaluate(stroke)
+    their.evaluate("document.documentElement.dataset.theme = 'light'")
+    assert light != dark
+
+
+@pytest.mark.parametrize("width", [1400, 700, 400])
+def test_twelve_named_classes_fit_the_screen(their, width):
+    assert pages.sticking_out(their, width) == []
+
+
+def test_a_single_frame_and_a_single_feature_are_drawn(visit, planted):
+    series = [np.full((1, 1), float(label)) for label in planted.labels]
+    html = playground.playground([run_of(planted)], None, 3, "fig-beside", series=series)
+    with visit(html) as page:
+        lines = page.locator(".playground-lost path")
+        assert lines.count() == 12
+        assert re.fullmatch(r"M0.0 ([\d.]+)L90.0 \1", lines.first.get_attribute("d"))
+        assert page.locator(".widget-note").last.text_content() == (
+            "A box shows a sequence from its first frame to its last: its one feature. "
+            "Heights are on one scale."
+        )
+
+
+def test_names_that_are_short_alike_are_kept_apart(visit, planted):
+    names = ["0", *(f"running as number {k}" for k in range(1, 5))]
+    with visit(playground.playground([run_of(planted)], None, 3, "fig", names=names)) as page:
+        for k in (2, 4):
+            switch(page, k).click()
+        lost = page.locator(".playground-lost li").all_text_contents()
+        assert lost == ["\u2068running as…\u2069 → \u20680\u2069: 12"] * 3
+        assert page.locator(".playground-lost .playground-title").text_content() == (
+            "Lost: 36 sequences"
+        )

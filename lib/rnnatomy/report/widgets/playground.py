@@ -8,10 +8,13 @@ of a step. Then for any set S of kept directions the logits are
 and a plain script on the page, ``book/_static/playground.js``, does the sum. The coefficients are
 rounded such that the page's recalls equal the library's under the cutoffs of which the book
 speaks, all single and nested ones, and agree with them under every other.
+
+Samples that change sides are drawn, where they are at hand: images as they are, sequences as lines.
 """
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
+from unicodedata import east_asian_width
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
@@ -21,6 +24,7 @@ from rnnatomy.analysis import svd
 from rnnatomy.networks import runs
 from rnnatomy.report import plots
 from rnnatomy.report.widgets import widget
+from rnnatomy.store import disk
 
 TOLERANCE = 0.002
 """Most by which the page's recall of a class may differ from the library's, a fraction; where that
@@ -32,17 +36,39 @@ STEPS_PER_SPREAD = 11
 
 
 PICTURES = 400
-"""Most images that a page carries."""
+"""Most images, or drawn sequences, that a page carries."""
 
 
 GREYS = 15
 """Value of white in the images of a page; black is 0."""
 
 
+LETTERS = 12
+"""Most letters of a class's name where the page has little room."""
+
+
+FRAMES = 24
+"""Most frames of a sequence that are drawn."""
+
+
+FEATURES = 6
+"""Most features of a sequence that are drawn: those that vary most."""
+
+
+HEIGHTS = 63
+"""Level of the highest point of the sequences of a page; the lowest is at 0."""
+
+
+_COLOURS = (*plots.DIGIT_COLOURS, "#2e8b57", "#e377c2")  # of classes, of which there are no more
+
+
 _LEVELS = 1 << 15  # so that a folded level fits in two bytes
 
 
-_ATTEMPTS = 12
+_ATTEMPTS = 16
+
+
+_SELECTIVE = 6  # attempts that narrow the steps of some directions; later ones narrow all of them
 
 
 _SWEEPS = 4
@@ -52,6 +78,27 @@ _WEIGHT = np.float32(100)  # of a cutoff that allows no error, against 1 of one 
 
 
 _CHUNK = 256
+
+
+class Shown(NamedTuple):
+    """What the playground shows of a network, for one that is no stored run.
+
+    Attributes:
+        name: what the page calls it.
+        readout: the matrix W, with logits = W h + b.
+        bias: the readout's bias b.
+        states: final hidden states h of test samples.
+        labels: the classes of the samples.
+    """
+
+    name: str
+    readout: Float[np.ndarray, "class hidden"]
+    bias: Float[np.ndarray, " class"]
+    states: Float[np.ndarray, "sample hidden"]
+    labels: Int[np.ndarray, " sample"]
+
+
+Network = runs.Run | Shown
 
 
 class Coefficients(NamedTuple):
@@ -80,52 +127,69 @@ class Coefficients(NamedTuple):
 
 
 def show(
-    networks: Sequence[runs.Run],
+    networks: Sequence[Network],
     images: Float[np.ndarray, "sample row column"] | None,
     cut: int,
     figure: str,
+    *,
+    series: Sequence[Float[np.ndarray, "_ feature"]] | None = None,
+    names: Sequence[str] | None = None,
 ) -> None:
     """Display the playground; see ``playground`` for the arguments and errors."""
-    page = playground(networks, images, cut, figure)
+    page = playground(networks, images, cut, figure, series=series, names=names)
     widget.show(page, f"A widget that switches directions of {len(networks)} networks on and off")
 
 
 def playground(
-    networks: Sequence[runs.Run],
+    networks: Sequence[Network],
     images: Float[np.ndarray, "sample row column"] | None,
     cut: int,
     figure: str,
+    *,
+    series: Sequence[Float[np.ndarray, "_ feature"]] | None = None,
+    names: Sequence[str] | None = None,
 ) -> str:
     """Write the playground as HTML, for a page with the scripts and styles of ``book/_static``.
 
+    Of up to ten classes, without series and names, it speaks as of images of digits.
+
     Args:
-        networks: at least one, with stored states of the same samples; the first is shown first.
+        networks: at least one, with stored states of the same samples, and 2 to 12 classes; the
+            first is shown first.
         images: of the samples, intensities as a fraction (0..1), or None where they are not at
             hand: then changes are told as numbers.
         cut: the direction that is off at first, from 1 to the number of directions.
         figure: identifier, on the same page, of the static figure to read without the script.
+        series: of the samples, in place of images: finite numbers, (time, feature), where samples
+            may differ in time.
+        names: of the classes, each another; None: their numbers.
 
     Raises:
-        ValueError: if the networks, the images or the direction do not fit, or make a page of more
-            than ``widget.MOST_BYTES``.
+        ValueError: if the networks, the images, the series, the names or the direction do not fit,
+            or make a page of more than ``widget.MOST_BYTES``.
     """
-    _check(networks, images, cut)
+    _check(networks, images, series, cut)
+    if names is not None:
+        _check_names(names, len(networks[0].bias))
     found = [round_coefficients(network) for network in networks]
-    facts, data = _facts(networks, found, cut), _pack_levels(found)
+    facts, levels = _facts(networks, found, cut), _pack_levels(found)
+    classes = len(found[0].bias)
+    if names is not None or series is not None or classes > len(plots.DIGIT_COLOURS):
+        sample = "sequence" if images is None else "image"
+        facts["names"] = _facts_of_names(names or [str(c) for c in range(classes)], sample)
+    if images is None and series is None:
+        return _page(facts, levels, figure)
+    chosen = choose_pictures(found, PICTURES)
+    numbers = _in_order_of_classes(networks[0])[chosen]
     if images is not None:
-        chosen = choose_pictures(found, PICTURES)
-        numbers = _in_order_of_classes(networks[0])[chosen]
-        facts["pictures"] = {
-            "shape": images.shape[1:],
-            "white": GREYS,
-            "sample": chosen.tolist(),
-            "number": numbers.tolist(),
-        }
-        data += np.rint(images[numbers] * GREYS).astype(np.uint8).tobytes()
-    return _page(facts, data, figure)
+        pictures, data = _pack_images(images[numbers])
+    if series is not None:
+        pictures, data = _pack_series(series, numbers)
+    facts["pictures"] = pictures | {"sample": chosen.tolist(), "number": numbers.tolist()}
+    return _page(facts, levels + data, figure)
 
 
-def round_coefficients(network: runs.Run) -> Coefficients:
+def round_coefficients(network: Network) -> Coefficients:
     """Round the coefficients a = Vt h of a network's test samples, class by class.
 
     Args:
@@ -171,18 +235,23 @@ Rounded = tuple[
 
 
 def _round_class(values: Float[np.ndarray, "sample mode"], scores: _Scores) -> Rounded:
-    """Round the coefficients of one class, with finer steps for directions that need them."""
+    """Round the coefficients of one class, with finer steps for directions that need them.
+
+    Where that is not enough, as for a few samples near borders, with finer steps for all of them.
+    """
     centre = _brief(values.mean(axis=0))
+    finest = np.abs(values - centre).max(axis=0) / (_LEVELS - 2)
     least = 1e-9 + np.abs(values).max(axis=0) / 4096
     step = _brief(np.maximum(values.std(axis=0) / STEPS_PER_SPREAD, least))
     allowed = _allowed_errors(*values.shape)
     modes = np.arange(values.shape[1])
-    for _ in range(_ATTEMPTS):
+    for attempt in range(_ATTEMPTS):
         levels, errors = _choose_levels(values, centre, step, scores, allowed)
         excess = np.abs(errors) - allowed
         if excess.max() <= 0 and np.abs(levels).max() < _LEVELS:
             return centre, step, levels
-        step = _brief(np.where(excess.argmax() >> modes & 1, step / 1.5, step))
+        some = np.where(excess.argmax() >> modes & 1, step / 1.5, step)
+        step = _brief(np.maximum(some if attempt < _SELECTIVE else step / 2, 1.001 * finest))
     raise ValueError(
         f"class {scores.label}: no rounding keeps its recall within {TOLERANCE}; "
         "leave this network out."
@@ -337,23 +406,43 @@ def _kinds_of_change(one: Coefficients) -> Int[np.ndarray, "sample cutoff"]:
     return np.where(changed, (before * classes + after) * 2 + lost, -1)
 
 
-def _facts(networks: Sequence[runs.Run], found: Sequence[Coefficients], cut: int) -> dict[str, Any]:
+def _facts(networks: Sequence[Network], found: Sequence[Coefficients], cut: int) -> dict[str, Any]:
     """Gather what the script needs beside the bytes."""
     return {
         "cut": cut,
         "counts": np.bincount(found[0].labels).tolist(),
-        "colours": plots.DIGIT_COLOURS[: len(found[0].bias)],
+        "colours": _COLOURS[: len(found[0].bias)],
         "networks": [_facts_of(*pair) for pair in zip(networks, found, strict=True)],
         "pictures": None,
     }
 
 
-def _facts_of(network: runs.Run, one: Coefficients) -> dict[str, Any]:
+def _facts_of(network: Network, one: Coefficients) -> dict[str, Any]:
     arrays = {
         "s": one.parts.s, "U": one.parts.U, "bias": one.bias,
         "centre": one.centre, "step": one.step,
     }  # fmt: skip
     return {"name": network.name} | {key: _numbers(array) for key, array in arrays.items()}
+
+
+def _facts_of_names(names: Sequence[str], sample: str) -> dict[str, Any]:
+    """Gather what the page says where classes have names, and how it makes room for them.
+
+    The width is that of the widest name, in letters of the Latin alphabet, of which those of some
+    others take two.
+    """
+    short = [name if len(name) <= LETTERS else f"{name[: LETTERS - 1].rstrip()}…" for name in names]
+    width = max(sum(1 + (east_asian_width(one) in "WF") for one in name) for name in short)
+    looks = {"named": True, "upright": width > 3, "many": len(names) > len(plots.DIGIT_COLOURS)}
+    return {
+        "full": list(names),
+        "short": short,
+        "kind": "class",
+        "sample": sample,
+        "all": "classes (in the order of the tables, up or down)",
+        "width": width,
+        "looks": [f"playground-{look}" for look, holds in looks.items() if holds],
+    }
 
 
 def _numbers(array: np.ndarray) -> Any:
@@ -373,14 +462,73 @@ def _pack_levels(found: Sequence[Coefficients]) -> bytes:
     return widget.fold(np.stack([one.levels.T for one in found]))
 
 
+def _pack_images(images: Float[np.ndarray, "picture row column"]) -> tuple[dict[str, Any], bytes]:
+    """Lay images out as bytes, with what the script needs to read them."""
+    greys = np.rint(images * GREYS).astype(np.uint8)
+    return {"shape": images.shape[1:], "white": GREYS}, greys.tobytes()
+
+
+def _pack_series(
+    series: Sequence[Float[np.ndarray, "_ feature"]], numbers: Int[np.ndarray, " picture"]
+) -> tuple[dict[str, Any], bytes]:
+    """Lay some of the series out as bytes: one after another, feature by feature.
+
+    Which features vary most is told by all series; the range from 0 to ``HEIGHTS`` is that of what
+    is laid out.
+    """
+    largest = max(np.abs(one).max() for one in series) or 1
+    thin = [_thin(one) / np.float64(largest) for one in series]
+    features = np.argsort(-np.concatenate(thin).var(axis=0), kind="stable")[:FEATURES]
+    drawn = [thin[number][:, features].T for number in numbers]
+    low = min((one.min() for one in drawn), default=0)
+    span = max((one.max() for one in drawn), default=0) - low or 1
+    facts = {
+        "frames": [one.shape[1] for one in drawn],
+        "features": len(features),
+        "top": HEIGHTS,
+        "note": _how_drawn(
+            series[0].shape[1], any(len(series[number]) > FRAMES for number in numbers)
+        ),
+    }
+    heights = [np.rint((one - low) / span * HEIGHTS).astype(np.uint8) for one in drawn]
+    return facts, b"".join(one.tobytes() for one in heights)
+
+
+def _how_drawn(features: int, thinned: bool) -> str:
+    which = "its one feature"
+    if features > 1:
+        which = f"its {features} features (the more one varies, the stronger its line)"
+    if features > FEATURES:
+        which = (
+            f"the {FEATURES} of its {features} features that vary most "
+            "(the more, the stronger the line)"
+        )
+    long = f" Longer ones are thinned to {FRAMES} frames." if thinned else ""
+    return (
+        f"A box shows a sequence from its first frame to its last: {which}.{long} "
+        "Heights are on one scale."
+    )
+
+
+def _thin(one: Float[np.ndarray, "time feature"]) -> Float[np.ndarray, "frame feature"]:
+    """Return frames at equal distances, from the first to the last; a single one twice."""
+    kept = np.linspace(0, len(one) - 1, max(2, min(len(one), FRAMES)))
+    return one[np.rint(kept).astype(np.int64)]
+
+
 def _page(facts: dict[str, Any], data: bytes, figure: str) -> str:
     sentence = """With JavaScript, in a current browser, this is a playground: switches
 that take directions out of the readout, and what the network still reads. Without them, see"""
-    advice = "give fewer networks, or no images"
+    advice = "give fewer networks, or neither images nor series"
     return widget.widget("playground", sentence, figure, facts, data, advice)
 
 
-def _check(networks: Sequence[runs.Run], images: np.ndarray | None, cut: int) -> None:
+def _check(
+    networks: Sequence[Network],
+    images: np.ndarray | None,
+    series: Sequence[np.ndarray] | None,
+    cut: int,
+) -> None:
     """Refuse what does not fit, in one sentence."""
     if not networks:
         raise ValueError("no network is given: give at least one.")
@@ -391,8 +539,45 @@ def _check(networks: Sequence[runs.Run], images: np.ndarray | None, cut: int) ->
     modes = min(first.readout.shape)
     if not 1 <= cut <= modes:
         raise ValueError(f"cut is {cut}: choose a direction from 1 to {modes}.")
+    if images is not None and series is not None:
+        raise ValueError(
+            "both images and series are given: give one of them, and None as the other."
+        )
     if images is not None:
         _check_images(images, len(first.labels))
+    if series is not None:
+        _check_series(series, len(first.labels))
+
+
+def _check_names(names: Sequence[str], classes: int) -> None:
+    if len(names) != classes:
+        raise ValueError(
+            f"{len(names)} names are given for {classes} classes: give one for each of them."
+        )
+    for name in names:
+        if not name.strip() or list(names).count(name) > 1:
+            raise ValueError(
+                f"class name {disk.brief(name)} is blank or given twice: "
+                "give each class a name of its own."
+            )
+
+
+def _check_series(series: Sequence[np.ndarray], samples: int) -> None:
+    if len(series) != samples:
+        raise ValueError(
+            f"{len(series)} series are given for {samples} samples: give one for each of them."
+        )
+    for number, one in enumerate(series):
+        if one.ndim != 2 or not one.size or one.shape[1] != series[0].shape[1]:
+            raise ValueError(
+                f"series {number} has shape {one.shape}: give (time, feature), with at least one "
+                "frame, and the same features in all."
+            )
+        if not np.isfinite(one).all():
+            raise ValueError(
+                f"series {number} holds numbers that are not finite: fill them in, or leave the "
+                "sample out."
+            )
 
 
 def _check_images(images: np.ndarray, samples: int) -> None:
@@ -406,29 +591,38 @@ def _check_images(images: np.ndarray, samples: int) -> None:
         )
 
 
-def _in_order_of_classes(network: runs.Run) -> Int[np.ndarray, " sample"]:
+def _in_order_of_classes(network: Network) -> Int[np.ndarray, " sample"]:
     """Number the samples of a network in the order of a page: class by class."""
     assert network.labels is not None
     return np.argsort(network.labels, kind="stable")
 
 
-def _check_network(network: runs.Run, first: runs.Run) -> None:
+def _check_network(network: Network, first: Network) -> None:
+    """Refuse a network that cannot be shown, or not beside the first."""
+    name = f"network {disk.brief(network.name)}"
     if network.states is None or network.labels is None:
-        raise ValueError(f"run {network.name!r} holds no states of test samples: choose another.")
-    if not np.isfinite(network.states).all():
-        raise ValueError(f"run {network.name!r} holds states that are not finite: restore it.")
+        raise ValueError(f"{name} holds no states of test samples: choose another.")
+    if not all(np.isfinite(one).all() for one in (network.readout, network.bias, network.states)):
+        raise ValueError(f"{name} holds numbers that are not finite: choose another.")
     classes = len(network.bias)
-    if not 2 <= classes <= len(plots.DIGIT_COLOURS):
-        raise ValueError(f"run {network.name!r} has {classes} classes: give one with 2 to 10.")
+    if not 2 <= classes <= len(_COLOURS):
+        raise ValueError(f"{name} has {classes} classes: give one with 2 to {len(_COLOURS)}.")
     if set(network.labels) != set(range(classes)):
-        raise ValueError(f"run {network.name!r}: labels must be 0 to {classes - 1}, each there.")
+        raise ValueError(f"{name}: labels must be 0 to {classes - 1}, each there.")
     assert first.labels is not None
     if not np.array_equal(network.labels, first.labels) or classes != len(first.bias):
         raise ValueError(
-            f"run {network.name!r} was tested on other samples than {first.name!r}: "
+            f"{name} was tested on other samples than {disk.brief(first.name)}: "
             "give networks with the same labels."
         )
     if min(network.readout.shape) != min(first.readout.shape):
         raise ValueError(
-            f"runs {network.name!r} and {first.name!r} differ in directions: give the same number."
+            f"{name} and {disk.brief(first.name)} differ in directions: give the same number."
+        )
+    (samples, hidden), labels = network.states.shape, len(network.labels)
+    if network.readout.shape != (classes, hidden) or labels != samples:
+        raise ValueError(
+            f"{name} has a readout of shape {network.readout.shape}, {classes} biases, states of "
+            f"shape {network.states.shape} and {labels} labels, which do not fit: give "
+            "(class, hidden), class, (sample, hidden) and sample."
         )
