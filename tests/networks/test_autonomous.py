@@ -261,7 +261,38 @@ def test_layers_that_predict_are_fed_with_their_outputs(cell, inputs):
         frames = np.concatenate([frames, outputs.astype(np.float32)], axis=1)
 
 
+@pytest.mark.parametrize("cell", ["lstm", "gru", "gru-two-biases"])
+@pytest.mark.parametrize("hidden", [[HIDDEN], [4, HIDDEN]])
+def test_layers_that_read_are_a_map_of_state_and_frame(cell, hidden, inputs):
+    network = stack(cell, hidden=hidden)
+    copies, F = network.entry.copies, autonomous.reading(network)
+    found = np.zeros((len(inputs), copies * sum(hidden)))
+    singles = network.every_layer(jnp.asarray(inputs))
+    with jax.enable_x64(True):
+        exact = doubled(network).every_layer(jnp.asarray(inputs, jnp.float64))
+        for k in range(READ):
+            frames = jnp.asarray(inputs[:, k], jnp.float64)
+            found = np.asarray(jax.vmap(F)(jnp.asarray(found), frames))
+            ends = np.cumsum(np.multiply(copies, hidden))
+            for end, width, single, double in zip(ends, hidden, singles, exact, strict=True):
+                check(found[:, end - width : end], np.asarray(single)[:, k], double[:, k])
+    np.testing.assert_allclose(
+        found, autonomous.driven(network, inputs[0, 0]).start(inputs), atol=1e-12
+    )
+    followed = maps.driven_lyapunov(F, np.zeros_like(found), inputs, 2)
+    np.testing.assert_allclose(followed.states, found, atol=1e-12)
+
+
+def test_layers_of_one_shape_that_read_share_what_is_compiled():
+    one, other = (
+        autonomous.reading(build("Stacked", seed, hidden=[4, HIDDEN], classes=2)) for seed in (1, 2)
+    )
+    assert jax.tree.structure(one) == jax.tree.structure(other)
+
+
 def test_layers_that_cannot_go_on_are_refused():
+    with pytest.raises(ValueError, match="layers that read both ways cannot go on"):
+        autonomous.reading(stack("lstm", both_ways=True))
     with pytest.raises(ValueError, match="layers that read both ways cannot go on"):
         autonomous.driven(stack("gru", both_ways=True), np.zeros(FEATURE))
     with pytest.raises(ValueError, match="a Stacked has no readout of frames"):

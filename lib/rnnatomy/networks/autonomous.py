@@ -62,8 +62,10 @@ def reading(network: models.Network) -> Callable[[Array, Array], Array]:
     """Return the cell that reads as a map of a state and a frame, for ``driven_lyapunov``.
 
     Raises:
-        ValueError: if the network has no cell.
+        ValueError: if the network has no cell, or one that reads backwards.
     """
+    if isinstance(network, models.Stacked):
+        return Partial(_reading_stack(network.entry), _layers(network))
     name, arrays = _recurrent(network, 0)
     return Partial(_reading_step(network.entry), arrays[name])
 
@@ -154,12 +156,7 @@ def _predicts(network: models.Stacked) -> bool:
 
 def _stack(network: models.Stacked, step: Callable[..., Any], given: Any) -> Autonomous:
     """Return layers on one another as a map; the state is that of each layer, one after another."""
-    if network.config["both_ways"]:
-        raise ValueError("layers that read both ways cannot go on: give some that read forwards.")
-    layers = [
-        {name: _double(array) for name, array in cells.parameters(getattr(network, part)).items()}
-        for part in network.RECURRENT
-    ]
+    layers = _layers(network)
     given = jax.tree.map(_double, given)
     widths = [network.entry.copies * width for width in network.config["hidden"]]
     size, top = sum(widths), network.config["hidden"][-1]
@@ -174,6 +171,16 @@ def _stack(network: models.Stacked, step: Callable[..., Any], given: Any) -> Aut
 
     start = partial(_stack_read, network, layers)
     return Autonomous(Partial(step(network.entry), layers, given), size, start, hidden, outputs)
+
+
+def _layers(network: models.Stacked) -> list[dict[str, Any]]:
+    """Return the arrays of layers that read forwards."""
+    if network.config["both_ways"]:
+        raise ValueError("layers that read both ways cannot go on: give some that read forwards.")
+    return [
+        {name: _double(array) for name, array in cells.parameters(getattr(network, part)).items()}
+        for part in network.RECURRENT
+    ]
 
 
 def _double(array: Any) -> Float[np.ndarray, "..."]:
@@ -220,6 +227,14 @@ def _residual_step(entry: cells.Cell) -> Callable[..., Array]:
 @lru_cache
 def _driven_stack(entry: cells.Cell) -> Callable[..., Array]:
     def step(layers: Sequence[cells.Parameters], frame: Array, state: Array) -> Array:
+        return _next_stack(entry, layers, state, frame)
+
+    return step
+
+
+@lru_cache
+def _reading_stack(entry: cells.Cell) -> Callable[..., Array]:
+    def step(layers: Sequence[cells.Parameters], state: Array, frame: Array) -> Array:
         return _next_stack(entry, layers, state, frame)
 
     return step

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnatomy.networks.foreign import owner, raw
+from rnnatomy.networks.foreign import load, owner, raw
 
 N, T, F = 4, 5, 3
 INPUTS = np.random.default_rng(0).normal(size=(N, T, F)).astype(np.float32)
@@ -151,6 +151,79 @@ def test_labels_may_be_names(tmp_path):
     assert found.notes == ()
 
 
+FRAMES = np.random.default_rng(2).integers(0, 3, (N, T))
+WORDS = np.array(["a", "ä", "c"])
+GAPS = np.array([[0, 0, 1, 1, 1], [1, 0, 1, 0, 1], [1, 1, 0, 0, 0], [0, 0, 0, 0, 1]]) == 1
+
+
+def at_the_front(array, counts):
+    """Sequence by sequence, what counts, then zero."""
+    rows = zip(array, counts, strict=True)
+    return [[*row[real].tolist(), *[0] * int(T - real.sum())] for row, real in rows]
+
+
+@pytest.mark.parametrize("beside", [-1, 10**6, np.nan, np.inf, -0.5])
+@pytest.mark.parametrize("told", ["lengths", "mask", "gaps"])
+def test_labels_may_be_of_each_frame(tmp_path, told, beside):
+    counts = GAPS if told == "gaps" else REAL
+    kept = {"lengths": LENGTHS} if told == "lengths" else {"mask": counts}
+    labels = np.where(counts, FRAMES, np.array(beside))
+    found = given_(tmp_path, labels=labels, names=WORDS, **kept)
+    assert found.labels.dtype.kind == "i" and found.labels.tolist() == at_the_front(FRAMES, counts)
+    notes = ["moved to the front"] * (told == "gaps")
+    notes += ["as floats"] * (labels.dtype.kind == "f")
+    assert len(found.notes) == len(notes)
+    assert all(words in note for words, note in zip(notes, found.notes, strict=True))
+
+
+@pytest.mark.parametrize("beside", ["", "zz", "\x1b[2J", "\ud800", "a" * 101])
+def test_labels_of_each_frame_may_be_names(tmp_path, beside):
+    labels = np.where(GAPS, WORDS[FRAMES], beside)
+    found = given_(tmp_path, labels=labels, mask=GAPS)
+    numbers = np.array([0, 2, 1])[FRAMES]  # in the order of the alphabet
+    assert found.names == ("a", "c", "ä") and found.labels.tolist() == at_the_front(numbers, GAPS)
+    found = given_(tmp_path, labels=labels, mask=GAPS, names=np.array(["x", *WORDS]))
+    assert found.labels.tolist() == at_the_front(1 + FRAMES, GAPS)
+    in_bytes = np.where(GAPS, np.array([b"x", b"y", b"z"])[FRAMES], b"\xff")
+    found = given_(tmp_path, labels=in_bytes, mask=GAPS)
+    assert found.names == ("x", "y", "z") and found.labels.tolist() == at_the_front(FRAMES, GAPS)
+
+
+def test_what_does_not_count_is_no_second_class(tmp_path):
+    found = given_(tmp_path, labels=np.where(REAL, 2, 1), lengths=LENGTHS)
+    assert found.labels.tolist() == (2 * REAL).tolist() and "one class" in found.notes[0]
+    assert given_(tmp_path, labels=REAL, mask=np.ones((N, T))).notes == ()
+
+
+def test_one_frame_has_one_label_in_either_form(tmp_path):
+    labels = np.array([1, 0, 2, 1])
+    for given_labels in (labels, labels[:, None]):
+        found = given_(tmp_path, inputs=INPUTS[:, :1], labels=given_labels)
+        np.testing.assert_array_equal(found.labels, given_labels)
+
+
+def test_numbers_of_frames_are_moved_whatever_their_axes():
+    for array in (FRAMES, INPUTS, INPUTS[..., None]):
+        found = owner.front(array, GAPS)
+        assert found.dtype == array.dtype and found.shape == array.shape
+        for row, whole, counts in zip(found, array, GAPS, strict=True):
+            np.testing.assert_array_equal(row[: counts.sum()], whole[counts])
+            assert not row[counts.sum() :].any()
+
+
+def test_labels_of_frames_that_a_network_skips_are_left_out(tmp_path):
+    inputs = np.where(GAPS[..., None], INPUTS, np.float32(-1))
+    inputs[0, 4] = 7  # after the end, where nothing is skipped and nothing counts
+    found = given_(tmp_path, inputs=inputs, labels=FRAMES, lengths=np.array([4, 5, 5, 5]))
+    counts = GAPS & ~((np.arange(N) == 0)[:, None] & (np.arange(T) == 4))
+    skipped, notes = load.masked(found, -1.0)
+    assert skipped.labels.tolist() == at_the_front(FRAMES, counts) and len(notes) == 1
+    np.testing.assert_array_equal(skipped.lengths, counts.sum(axis=1))
+    assert skipped.labels.dtype == found.labels.dtype
+    whole = given_(tmp_path, inputs=inputs, labels=np.array([2, 0, 1, 2]))
+    np.testing.assert_array_equal(load.masked(whole, -1.0)[0].labels, [2, 0, 1, 2])
+
+
 def test_what_is_unusual_is_told(tmp_path):
     found = given_(tmp_path, labels=np.array([1.0, 0, 2, 1]), aux=INPUTS, lables=LENGTHS)
     assert found.labels.dtype.kind == "i" and found.labels.tolist() == [1, 0, 2, 1]
@@ -203,7 +276,36 @@ BAD = {
     "half a mask": ({"mask": REAL / 2}, "mask holds other than 0 and 1"),
     "no mask": ({"mask": REAL * np.nan}, "mask holds other than 0 and 1"),
     "labels of others": ({"labels": LENGTHS[:3]}, r"labels have shape \(3,\)"),
-    "labels of frames": ({"labels": REAL * 1}, r"labels have shape \(4, 5\)"),
+    "labels of other frames": (
+        {"labels": REAL[:, :4] * 1},
+        r"give one class for each sequence, or for each frame, .* \(4,\) or \(4, 5\)",
+    ),
+    "labels of fewer frames": ({"labels": REAL[:3] * 1}, r"labels have shape \(3, 5\): give one"),
+    "a column of labels": ({"labels": LENGTHS[:, None]}, r"labels have shape \(4, 1\): give one"),
+    "labels of features": ({"labels": INPUTS > 0}, r"labels have shape \(4, 5, 3\): give one"),
+    "a label": ({"labels": np.array(1)}, r"labels have shape \(\): give one class"),
+    "a negative frame": (
+        {"labels": np.where(FRAMES == 2, -1, FRAMES)},
+        "labels hold -1: .* frames that only fill up by lengths or a mask",
+    ),
+    "half a frame": ({"labels": FRAMES / 2, "lengths": LENGTHS}, "labels are no whole numbers"),
+    "a frame of no number": (
+        {"labels": np.where(REAL, np.nan, 0), "lengths": LENGTHS},
+        "labels are no whole numbers",
+    ),
+    "a frame of a far class": (
+        {"labels": FRAMES * 10**6, "lengths": LENGTHS},
+        r"label 2e\+06 stands for more than 10000",
+    ),
+    "frames without names": ({"labels": FRAMES, "names": WORDS[:2]}, "names are 2, labels go to 2"),
+    "a frame of no name": (
+        {"labels": WORDS[FRAMES], "names": WORDS[:2], "lengths": LENGTHS},
+        "label 'c' is none of names",
+    ),
+    "a frame of no letter": (
+        {"labels": np.where(REAL, WORDS[FRAMES], ""), "mask": REAL[:, ::-1]},
+        "name '' is empty",
+    ),
     "negative labels": ({"labels": LENGTHS - 2}, "labels hold -1: give classes by number, from 0"),
     "half labels": ({"labels": LENGTHS / 2}, "labels are no whole numbers"),
     "no labels": ({"labels": LENGTHS * np.nan}, "labels are no whole numbers"),
@@ -388,7 +490,10 @@ DRAWN = st.one_of(
     st.lists(NUMBERS, min_size=N, max_size=N).map(np.array),
     st.lists(st.text(max_size=3), min_size=1, max_size=N).map(np.array),
     st.lists(st.integers(0, 6), max_size=4).map(lambda shape: np.ones(shape)),
+    st.lists(NUMBERS, min_size=N * T, max_size=N * T).map(lambda row: np.reshape(row, (N, T))),
+    st.lists(st.text(max_size=3), min_size=T, max_size=T).map(lambda row: np.array([row] * N)),
     st.sampled_from(["f2", "i8", "?", "U2", "S2", "c8", "M8[s]"]).map(lambda k: np.zeros(N, k)),
+    st.sampled_from(["f2", "i8", "?", "U2", "S2", "c8"]).map(lambda k: np.zeros((N, T), k)),
 )
 
 
@@ -416,5 +521,6 @@ def test_any_file_is_read_or_refused(tmp_path_factory, data):
         assert found.inputs.dtype == np.float32 and np.isfinite(found.inputs).all()
         assert ((found.lengths >= 1) & (found.lengths <= found.inputs.shape[1])).all()
         assert len(found.lengths) == len(found.inputs)
+        assert found.labels is None or found.labels.shape in ((N,), found.inputs.shape[:2])
         if found.labels is not None and found.names is not None:
             assert found.labels.min() >= 0 and found.labels.max() < len(found.names)

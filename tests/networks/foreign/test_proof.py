@@ -203,3 +203,96 @@ def test_a_readout_of_several_layers_or_of_none_is_refused():
         found.fitting([first, second], [], HIDDEN, ())
     with pytest.raises(ForeignError, match=r"no linear layer reads the 4 numbers .*'second'"):
         found.fitting([second], [], HIDDEN, ())
+
+
+RESTLESS = (20, 150, 333)  # sequences that are long enough for a chaotic network to lose all digits
+
+
+def restless():
+    """A chaotic network: a hundred frames turn the last digit of a number into its first."""
+    rng, width = np.random.default_rng(2), 24
+    recurrent = 4 * drawn(rng, width, width) / np.sqrt(width)
+    arrays = found.weights("elman", drawn(rng, FEATURE, width), recurrent, 0.1 * drawn(rng, width))
+    head = found.Head("fc", drawn(rng, width, CLASSES) / np.sqrt(width), drawn(rng, CLASSES))
+    return found.Found(("elman",), (arrays,), None, (head,))
+
+
+def in_double(what, inputs, lengths):
+    """What a loop in double precision makes of sequences, with weights of single precision."""
+    (arrays,), (head,) = what.ahead, what.heads
+    W, R, b, V, c = (
+        np.asarray(array, np.float32).astype(float)
+        for array in (
+            *(arrays[name] for name in ("dense_i.kernel", "dense_h.kernel", "dense_i.bias")),
+            *(head.kernel, head.bias),
+        )
+    )
+    last = []
+    for frames, end in zip(inputs.astype(float), lengths, strict=True):
+        h = np.zeros(len(R))
+        for x in frames[:end]:
+            h = np.tanh(x @ W + h @ R + b)
+        last.append(h)
+    return np.array(last) @ V + c
+
+
+def long_and_short(what, restless_ones):
+    """Some hundred short sequences, and a few of a hundred frames, with what double gives."""
+    rng = np.random.default_rng(1)
+    inputs = 0.3 * drawn(rng, 400, 100, FEATURE).astype(np.float32)
+    lengths = rng.integers(2, 6, len(inputs))
+    lengths[list(restless_ones)] = 100
+    return proof.Examples(inputs, lengths, in_double(what, inputs, lengths))
+
+
+def test_a_few_sequences_may_differ_if_rounding_alone_moves_them():
+    what = restless()
+    shown = long_and_short(what, RESTLESS)
+    network, found_proof = proof.prove(what, shown)
+    given = ways.outputs(network, shown.inputs, shown.lengths)
+    apart = np.abs(given - shown.outputs).max(axis=1) / np.abs(shown.outputs).max()
+    assert np.flatnonzero(apart > proof.SINGLE).tolist() == list(RESTLESS)
+    assert found_proof.unsteady == len(RESTLESS) and found_proof.sequences == 400
+    steady = np.delete(apart, RESTLESS).max()
+    assert found_proof.difference == pytest.approx(steady) and steady <= proof.SINGLE
+    assert found_proof.way.reads == "last" and found_proof.way.output == "logits"
+    said = str(found_proof)
+    assert said.startswith("The outputs of 400 sequences come out as their owner's, to ")
+    assert "Left out: 3 that the network itself answers differently when the last digit" in said
+
+
+def test_nothing_is_left_out_where_all_come_out():
+    what = restless()
+    _, found_proof = proof.prove(what, long_and_short(what, ()))
+    assert found_proof.unsteady == 0 and "Left out" not in str(found_proof)
+
+
+@pytest.mark.parametrize("restless_ones", [(), RESTLESS])
+@pytest.mark.parametrize("wrong", [5, 399])
+def test_a_steady_sequence_that_differs_is_refused(restless_ones, wrong):
+    what = restless()
+    shown = long_and_short(what, restless_ones)
+    shown.outputs[wrong, 1] += 1e-3
+    count = 1 + len(restless_ones)
+    first = min(wrong, *restless_ones, len(shown.outputs))
+    with pytest.raises(ForeignError, match=f"{count} of 400 .* first sequence {first}, .* likely"):
+        proof.prove(what, shown)
+
+
+@pytest.mark.parametrize("count, refused", [(4, False), (5, True)])
+def test_more_than_one_in_a_hundred_is_refused_however_unsteady(count, refused):
+    what = restless()
+    shown = long_and_short(what, range(100, 100 + count))
+    if not refused:
+        assert proof.prove(what, shown)[1].unsteady == count
+        return
+    with pytest.raises(ForeignError, match=r"5 of 400 sequences differ by .* first sequence 100"):
+        proof.prove(what, shown)
+
+
+def test_the_only_sequence_may_not_differ():
+    what = restless()
+    shown = long_and_short(what, RESTLESS)
+    alone = proof.Examples(*(part[list(RESTLESS)[:1]] for part in shown))
+    with pytest.raises(ForeignError, match="1 of 1 sequences differ"):
+        proof.prove(what, alone)

@@ -198,8 +198,9 @@ def masked(given: owner.Owner, value: float) -> tuple[owner.Owner, list[str]]:
         return given, []
     inputs, lengths = owner.compacted(given.inputs, counts)
     moved: dict[str, Any] = {"inputs": inputs, "lengths": lengths}
-    for name, array in (("outputs", given.outputs), ("targets", given.targets)):
-        if array is not None and array.ndim == 3:
-            moved[name], _ = owner.compacted(array, counts[: len(array)])
+    for name, axes in (("outputs", 3), ("targets", 3), ("labels", 2)):
+        array = getattr(given, name)
+        if array is not None and array.ndim == axes:
+            moved[name] = owner.front(array, counts[: len(array)])
     note = f"Frames of {value:g} alone are skipped, as the network's masking layer does."
     return given._replace(**moved), [note]

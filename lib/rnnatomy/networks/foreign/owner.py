@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 
 from rnnatomy.networks.foreign import raw, zips
 from rnnatomy.networks.foreign.raw import ForeignError, size
@@ -48,7 +48,8 @@ class Owner(NamedTuple):
     Attributes:
         inputs: (sample, time, feature), float32, zero after a sequence's end.
         lengths: (sample,), frames of each sequence.
-        labels: (sample,), classes by number; None if not given.
+        labels: (sample,) or (sample, time), classes by number, 0 after a sequence's end; None if
+            not given.
         targets: (sample, time, out) or (sample, out), float32; None if not given.
         outputs: of the network for the first sequences, float32, as ``targets``; None if not given.
         names: of the classes; None if not given.
@@ -57,7 +58,7 @@ class Owner(NamedTuple):
 
     inputs: Float[np.ndarray, "sample time feature"]
     lengths: Int[np.ndarray, " sample"]
-    labels: Int[np.ndarray, " sample"] | None
+    labels: Int[np.ndarray, "sample ..."] | None
     targets: Float[np.ndarray, "sample ..."] | None
     outputs: Float[np.ndarray, "shown ..."] | None
     names: tuple[str, ...] | None
@@ -70,10 +71,11 @@ def read(path: Path) -> Owner:
     Args:
         path: of an ``.npz``. ``inputs`` (sample, time, feature) must be in it. Sequences of unequal
             length have ``lengths`` (sample,) or a ``mask`` (sample, time) of the frames that count;
-            what does not count may be anything. ``labels`` (sample,) are whole numbers from 0 or
-            names; ``targets`` (sample, out) or (sample, time, out) are what a network of numbers
-            should give; ``outputs``, shaped so too, what it does give for the first sequences;
-            ``names`` those of the classes, in the order of their numbers.
+            what does not count may be anything. ``labels`` (sample,) or, of a network that answers
+            at every frame, (sample, time) are whole numbers from 0 or names; ``targets`` (sample,
+            out) or (sample, time, out) are what a network of numbers should give; ``outputs``,
+            shaped so too, what it does give for the first sequences; ``names`` those of the
+            classes, in the order of their numbers.
 
     Raises:
         ForeignError: if the file is none, is damaged or too large, or holds something else.
@@ -130,7 +132,7 @@ def _owner(arrays: dict[str, np.ndarray], notes: list[str]) -> Owner:
     inputs, lengths = compacted(given["inputs"], counts)
     targets, outputs = (_moved(given.get(name), counts) for name in ("targets", "outputs"))
     names = _names(arrays["names"]) if "names" in arrays else None
-    labels, names, more = _labels(arrays.get("labels"), len(inputs), names)
+    labels, names, more = _labels(arrays.get("labels"), counts, names)
     return Owner(inputs, lengths, labels, targets, outputs, names, (*notes, *more))
 
 
@@ -154,19 +156,27 @@ def compacted(
         raise ForeignError(
             f"sequence {int(np.argmin(lengths))} has no frame that counts: leave it out."
         )
-    return _front(inputs, counts), lengths
+    return front(inputs, counts), lengths
 
 
 def _moved(array: np.ndarray | None, counts: np.ndarray) -> np.ndarray | None:
     """Return answers, those of frames that count first, if there is one for each frame."""
-    return array if array is None or array.ndim == 2 else _front(array, counts[: len(array)])
+    return array if array is None or array.ndim == 2 else front(array, counts[: len(array)])
 
 
-def _front(array: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Return what belongs to frames that count first, in order, then zero."""
+def front(
+    array: Shaped[np.ndarray, "sample time ..."], counts: Bool[np.ndarray, "sample time"]
+) -> Shaped[np.ndarray, "sample time ..."]:
+    """Return what belongs to frames that count first, in order, then zero.
+
+    Args:
+        array: numbers, some for each frame.
+        counts: which frames count.
+    """
     order = np.argsort(~counts, axis=1, kind="stable")
-    front = np.take_along_axis(counts, order, axis=1)
-    return np.where(front[..., None], np.take_along_axis(array, order[..., None], axis=1), 0)
+    first = np.take_along_axis(counts, order, axis=1)
+    order, first = (part.reshape(*part.shape, *[1] * (array.ndim - 2)) for part in (order, first))
+    return np.where(first, np.take_along_axis(array, order, axis=1), 0)
 
 
 def _arrays(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
@@ -354,7 +364,7 @@ def _check_finite(name: str, array: np.ndarray, what: str) -> None:
 
 
 def _labels(
-    array: np.ndarray | None, samples: int, names: tuple[str, ...] | None
+    array: np.ndarray | None, counts: np.ndarray, names: tuple[str, ...] | None
 ) -> tuple[np.ndarray | None, tuple[str, ...] | None, list[str]]:
     """Return labels as numbers, the names of classes, and notes.
 
@@ -363,11 +373,11 @@ def _labels(
     """
     if array is None:
         return None, names, []
-    _check_shape("labels", array, (samples,), "one class for each sequence")
-    if array.dtype.kind in _TEXT:
-        labels, names, notes = _numbered(array, names)
+    given = _counted(array, counts)
+    if given.dtype.kind in _TEXT:
+        labels, names, notes = _numbered(given, names)
     else:
-        labels, notes = _whole(array)
+        labels, notes = _whole(given)
     if names is not None and len(names) <= labels.max():
         raise ForeignError(
             f"names are {len(names)}, labels go to {labels.max()}: give a name for each class from "
@@ -377,7 +387,29 @@ def _labels(
         notes.append(
             "All labels are of one class: nothing can be said of what tells classes apart."
         )
-    return labels, names, notes
+    return labels if array.ndim == 1 else _placed(labels, counts), names, notes
+
+
+def _counted(array: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Return the labels that count in a row: those of sequences, or of frames that count.
+
+    Raises:
+        ForeignError: if they are of neither.
+    """
+    each, every = counts.shape[:1], counts.shape
+    if array.shape not in (each, every):
+        raise ForeignError(
+            f"labels have shape {array.shape[:9]}: give one class for each sequence, or for each "
+            f"frame, an array of shape {each} or {every}."
+        )
+    return array if array.ndim == 1 else array[counts]
+
+
+def _placed(labels: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Return labels of the frames that count at the front of their sequences, then class 0."""
+    placed = np.zeros(counts.shape, labels.dtype)
+    placed[counts] = labels
+    return front(placed, counts)
 
 
 def _numbered(
@@ -412,7 +444,7 @@ def _whole(array: np.ndarray) -> tuple[np.ndarray, list[str]]:
     if array.min() < 0:
         raise ForeignError(
             f"labels hold {float(array.min()):g}: give classes by number, from 0; leave out "
-            "sequences without a class."
+            "sequences without a class, and frames that only fill up by lengths or a mask."
         )
     if array.max() >= MOST_CLASSES:
         raise ForeignError(

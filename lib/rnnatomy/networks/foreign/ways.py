@@ -63,6 +63,25 @@ class Choices(NamedTuple):
     cell: str | None = None
 
 
+def told(text: str) -> Choices:
+    """Read what the owner says from words such as "reads=mean cell=gru".
+
+    Args:
+        text: pairs of a field of ``Choices`` and its value, in any order; "" for none.
+
+    Raises:
+        ForeignError: if a word is no such pair, or a field is told twice.
+    """
+    known = ", ".join(f"{name}=…" for name in Choices._fields)
+    given: dict[str, str] = {}
+    for word in text.split():
+        name, _, value = word.partition("=")
+        if name not in Choices._fields or not value or name in given:
+            raise ForeignError(f"{brief(word, 40)} says nothing of a network: give {known}.")
+        given[name] = value
+    return Choices(**given)
+
+
 def ways(what: found.Found, choices: Choices | None = None) -> list[Way]:
     """Return all ways to take what a file leaves open, the likeliest first.
 
@@ -194,6 +213,23 @@ def states(
     return _batched(lambda *given: _states(network, *given), inputs, lengths)
 
 
+def every_layer(
+    network: models.Stacked,
+    inputs: Float[np.ndarray, "sample time feature"],
+    lengths: Int[np.ndarray, " sample"] | None = None,
+) -> list[Float[np.ndarray, "sample time _"]]:
+    """Return the states of each layer for all sequences, some at a time.
+
+    Args:
+        network: from ``build``.
+        inputs: sequences.
+        lengths: frames of each; None: all.
+    """
+    side = _batched(lambda *given: _every_layer(network, *given), inputs, lengths)
+    widths = (1 + network.config["both_ways"]) * np.array(network.config["hidden"])
+    return np.split(side, np.cumsum(widths)[:-1], axis=-1)
+
+
 def read_out(way: Way, features: Float[np.ndarray, "... hidden"]) -> Float[np.ndarray, "... class"]:
     """Return the outputs that one way makes of what its readout reads, in double precision.
 
@@ -234,3 +270,8 @@ def _outputs(network: Any, inputs: Array, lengths: Array) -> Array:
 @nnx.jit
 def _states(network: Any, inputs: Array, lengths: Array) -> Array:
     return network.states(inputs, lengths)
+
+
+@nnx.jit
+def _every_layer(network: Any, inputs: Array, lengths: Array) -> Array:
+    return jnp.concatenate(network.every_layer(inputs, lengths), axis=-1)
