@@ -15,11 +15,13 @@ from rnnatomy.analysis import (
     controls,
     cutoffs,
     dynamics,
+    explained,
     geometry,
     matching,
     pod,
     points,
     ranks,
+    sampled,
     segments,
     separability,
     similarity,
@@ -72,6 +74,7 @@ LABELS = np.arange(24) % 3
 STATES = normal(2, 24, 5) + np.eye(3, 5)[LABELS]
 READOUT = (*PARTS, normal(3, 3), STATES, LABELS)
 RECALLS = np.random.default_rng(4).random((8, 3))
+TARGETS = normal(14, 24, 5)
 SEQUENCES, ENCODER = normal(5, 24, 4, 5), normal(6, 24, 2, 5)
 BASIS = pod.pod(normal(7, 30, 5), centred=True)
 FRAMES = np.repeat([2, 0, 1, 0, 2], [4, 1, 3, 2, 5])
@@ -120,6 +123,16 @@ CALLS = {
         normal(8, 24, 4, 2),
     ),
     "dynamics.orbit_size": (dynamics.orbit_size, SEQUENCES),
+    "explained.r_squared": (explained.r_squared, STATES, TARGETS),
+    "explained.line": (lambda *of: explained.line(*of, folds=2), STATES, TARGETS),
+    "explained.explained": (with_readout(explained.explained), *READOUT[:5], TARGETS[:, :3]),
+    "explained.without_directions": (
+        explained.without_directions,
+        TURNED[None],
+        MATRIX,
+        *READOUT[3:5],
+        TARGETS[:, :3],
+    ),
     "geometry.class_spread": (geometry.class_spread, STATES, LABELS),
     "geometry.alignment": (
         geometry.alignment,
@@ -167,6 +180,10 @@ CALLS = {
     "ranks.same_energy": (with_parts(lambda p: ranks.same_energy({"a": p}, 0.5)), *PARTS),
     "ranks.same_share": (with_parts(lambda p: ranks.same_share({"a": p}, 0.5)), *PARTS),
     "ranks.least_energy": (with_parts(lambda p: ranks.least_energy({"a": p}, total, 2.0)), *PARTS),
+    "sampled.shapley": (
+        with_readout(lambda *of: sampled.shapley(rng(), *of, orders=4)),
+        *READOUT,
+    ),
     "segments.frame_accuracy": (segments.frame_accuracy, LABELS % 2, LABELS),
     "segments.borders": (segments.borders, FRAMES),
     "segments.border_score": (segments.border_score, np.array([3, 8]), np.array([[3, 4], [8, 9]])),
@@ -178,6 +195,11 @@ CALLS = {
         STATES,
         LABELS,
         np.arange(24) // 2,
+    ),
+    "separability.best_line": (
+        lambda *of: separability.best_line(*of, folds=2),
+        STATES,
+        LABELS,
     ),
     "similarity.linear_cka": (similarity.linear_cka, STATES, normal(13, 24, 3)),
     "similarity.angular_distance": (similarity.angular_distance, STATES, normal(13, 24, 3)),

@@ -2,7 +2,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression, RidgeClassifierCV
 from sklearn.metrics import calinski_harabasz_score
+from sklearn.model_selection import StratifiedKFold
+from sklearn.preprocessing import StandardScaler
 
 from rnnatomy.analysis import separability
 
@@ -119,12 +122,61 @@ def test_the_probe_does_not_depend_on_the_scale_of_coordinates():
     assert separability.probe(scaled, labels, groups) == separability.probe(cloud, labels, groups)
 
 
+def lines_by_hand(cloud, labels, folds):
+    """Points read rightly by logistic regression, and by ridge regression on the classes."""
+    readouts = LogisticRegression(max_iter=100), RidgeClassifierCV(np.logspace(-2, 4, 7))
+    right = np.zeros((2, len(cloud)))
+    for fitted, rest in StratifiedKFold(folds).split(cloud, labels):
+        scale = StandardScaler().fit(cloud[fitted])
+        for row, readout in zip(right, readouts, strict=True):
+            readout.fit(scale.transform(cloud[fitted]), labels[fitted])
+            row[rest] = readout.predict(scale.transform(cloud[rest])) == labels[rest]
+    return right.mean(axis=1)
+
+
+def noisy(seed, features):
+    """Two classes that all of many coordinates tell a little, or one of few with points far off."""
+    rng = np.random.default_rng(seed)
+    labels, cloud = np.arange(60) % 2, rng.normal(size=(60, features))
+    if features > 10:
+        return cloud + 0.3 * labels[:, None], labels
+    cloud[:, 0] += 2 * labels
+    cloud[::15, 0] += 20 * labels[::15] - 10
+    return cloud, labels
+
+
+def test_the_best_line_is_the_better_of_two():
+    better = []
+    for seed in range(6):
+        cloud, labels = noisy(seed, (3, 80)[seed % 2])
+        lines = lines_by_hand(cloud, labels, 4)
+        assert separability.best_line(cloud, labels, folds=4) == pytest.approx(lines.max())
+        better.append(np.sign(lines[1] - lines[0]))
+    assert {-1, 1} <= set(better)  # each of the two is better somewhere
+
+
+def test_the_best_line_tells_blobs_and_no_noise():
+    cloud, labels, _ = blobs(apart=100.0)
+    assert separability.best_line(cloud, labels) == 1
+    names = np.array([40, 9, 7])[labels]
+    assert separability.best_line(cloud, names) == 1
+    shuffled = np.random.default_rng(0).permutation(labels)
+    assert separability.best_line(cloud, shuffled) < 0.6
+
+
+def test_the_best_line_is_quiet_where_a_regression_does_not_converge():
+    rng = np.random.default_rng(0)
+    cloud = rng.normal(size=(60, 300)) * 10.0 ** rng.uniform(-3, 3, 300)
+    assert 0 <= separability.best_line(cloud, np.arange(60) % 3) <= 1  # warnings are errors here
+
+
 POINTS, LABELS, GROUPS = blobs()
 
 LABELLED = {
     "silhouette": separability.silhouette,
     "fisher_ratio": separability.fisher_ratio,
     "probe": lambda cloud, labels: separability.probe(cloud, labels, GROUPS),
+    "best_line": separability.best_line,
 }
 
 
@@ -185,7 +237,16 @@ def test_each_class_has_as_many_groups_as_folds():
     assert 0 <= separability.probe(POINTS, labels, GROUPS, folds=2) <= 1
 
 
+def test_each_class_has_as_many_points_as_folds():
+    labels = np.where(np.arange(72) < 68, 0, 9)
+    with pytest.raises(ValueError, match="class 9 comes from 4 groups, fewer than 5 folds"):
+        separability.best_line(POINTS, labels)
+    assert 0 <= separability.best_line(POINTS, labels, folds=4) <= 1
+
+
 @pytest.mark.parametrize("folds", [1, 2.5, np.nan])
 def test_there_are_at_least_two_folds(as_users, folds):
     with pytest.raises(ValueError, match=f"folds is {folds}: give at least 2"):
         separability.probe(POINTS, LABELS, GROUPS, folds=folds)
+    with pytest.raises(ValueError, match=f"folds is {folds}: give at least 2"):
+        separability.best_line(POINTS, LABELS, folds=folds)
