@@ -1,12 +1,14 @@
 """The style of the book, as assertions on its sources."""
 
 import ast
+import inspect
 import re
 import statistics
 
 import pytest
 
 from rnnatomy.report import parameters
+from rnnatomy.studies.yours import page
 
 SOURCES = {name: parameters.read_chapter(name) for name in parameters.notebooks()}
 PROSE = {path.stem: path.read_text() for path in parameters.book().glob("*.md")}
@@ -158,7 +160,9 @@ def test_chapters_have_the_parts_of_the_model_page(name):
 
 def test_citations_and_terms_resolve_and_are_used():
     cited = re.findall(r"\{cite:[pt]\}`([^`]+)`", ALL_TEXT)
-    entries = set(re.findall(r"^@\w+\{([^,]+),", BIBLIOGRAPHY, re.M))
+    keys = re.findall(r"^@\w+\{([^,]+),", BIBLIOGRAPHY, re.M)
+    entries = set(keys)
+    assert len(entries) == len(keys)
     assert {key for group in cited for key in group.split(",")} <= entries
     defined = set(re.findall(r"^([A-Za-z][\w -]*)\n    \S", PROSE["glossary"], re.M))
     used = {
@@ -169,9 +173,25 @@ def test_citations_and_terms_resolve_and_are_used():
     assert defined == used, f"terms that no page uses: {defined - used}"
 
 
+def named_by_numbers():
+    """Return the names that ``studies.yours.page.numbers`` gives, by what it is written with."""
+    functions = ast.parse(inspect.getsource(page)).body
+    makers = [f for f in functions if getattr(f, "name", "").startswith(("numbers", "_of_"))]
+    nodes = [node for maker in makers for node in ast.walk(maker)]
+    keys = [key for node in nodes if isinstance(node, ast.Dict) for key in node.keys]
+    keys += [
+        node.slice
+        for node in nodes
+        if isinstance(node, ast.Subscript) and getattr(node.value, "id", "") == "told"
+    ]
+    return [f"you_{key.value}" for key in keys if isinstance(key, ast.Constant)]
+
+
 def test_every_glued_name_is_made_once_and_used():
     cells = [cell for name in SOURCES for cell in code(name)]
     glued = [k.arg for cell in cells for c in calls(cell, "pages.glue") for k in c.keywords]
+    assert glued.count(None) == 1  # numbers of a page, all at once
+    glued = [name for name in glued if name] + named_by_numbers()
     used = re.findall(r"\{glue(?::text)?\}`(?:\w+\.ipynb::)?(\w+)", ALL_TEXT)
     assert len(set(glued)) == len(glued)
     assert set(used) == set(glued), set(used) ^ set(glued)

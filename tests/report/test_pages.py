@@ -1,9 +1,11 @@
 """What a chapter says of itself."""
 
+import io
 import json
 import time
 
 import matplotlib.pyplot as plt
+import nbformat
 import numpy as np
 import pytest
 
@@ -21,8 +23,48 @@ def chapter(lay_out):
 @pytest.fixture
 def shown(monkeypatch):
     shown = []
-    monkeypatch.setattr("IPython.display.display", lambda data, raw: shown.append(data))
+    monkeypatch.setattr(
+        "IPython.display.display", lambda data, raw, metadata=None: shown.append(data)
+    )
     return shown
+
+
+def executed(*cells):
+    """A notebook of which each cell has a tag, an output and its metadata."""
+    made = []
+    for tag, data, metadata in cells:
+        cell = nbformat.v4.new_code_cell(metadata={"tags": [tag] if tag else []})
+        cell.outputs = [nbformat.v4.new_output("display_data", data=data, metadata=metadata)]
+        made.append(cell)
+    return nbformat.v4.new_notebook(cells=made)
+
+
+def test_cells_of_what_does_not_hold_are_left_out(monkeypatch):
+    told = []
+    monkeypatch.setattr(
+        "IPython.display.display", lambda data, raw, metadata: told.append((data, metadata))
+    )
+    pages.holds(few=np.bool_(False), many=True)
+    ((data, metadata),) = told
+    assert data == {"text/plain": "holds: many"}
+    rest = [(f"if-{name}", {"text/plain": name}, {}) for name in ("few", "many", "other")]
+    notebook = executed((None, data, json.loads(json.dumps(metadata))), *rest)
+    left = pages.left_out(notebook)
+    words = [cell.outputs[0].data["text/plain"] for cell in left.cells]
+    assert words == ["holds: many", "many", "other"] and len(notebook.cells) == 4
+    assert len(pages.left_out(executed(*rest)).cells) == 3  # nothing is said: all stay
+
+
+def test_arrays_travel_in_a_notebook_and_are_taken_out_of_it(shown):
+    given = {"trained.worth": np.arange(6.0).reshape(2, 3), "one": np.float64(2)}
+    pages.carry(given)
+    notebook = executed((None, dict(shown[0]), {}))
+    with np.load(io.BytesIO(pages.carried(notebook))) as found:
+        assert {name: found[name].tolist() for name in found} == {
+            "trained.worth": [[0, 1, 2], [3, 4, 5]], "one": 2,
+        }  # fmt: skip
+    assert pages.carried(notebook) is None
+    assert notebook.cells[0].outputs[0].data == {"text/plain": "2 arrays"}
 
 
 def test_a_chapter_starts_with_its_style_and_its_clock(chapter):

@@ -164,3 +164,12 @@ def test_a_file_is_given_from_the_checkout_or_from_the_root():
     assert parameters.path(inside) == checkout.root() / inside
     assert parameters.path(__file__) == parameters.Path(__file__)
     assert parameters.path("") is None
+
+
+def test_text_is_short_and_on_one_line(lay_out):
+    lay_out(intro={}, said={"parameters": 'told = ""  # text or nothing: what is known'})
+    for value in ("", "reads=mean cell=gru", "x" * 200):
+        parameters.check_values("said", {"told": value})
+    for value in (None, 3, "a\nb", "x" * 201):
+        with pytest.raises(parameters.ParameterError, match=r"told is .*: give up to 200 letters"):
+            parameters.check_values("said", {"told": value})

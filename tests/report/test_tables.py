@@ -66,3 +66,15 @@ def test_it_is_shown_as_markdown_with_a_plain_text_beside(monkeypatch):
     (page,) = shown
     assert page._repr_markdown_() == "| a |\n|---|\n| 1 |"
     assert re.match("<IPython.*Markdown object", repr(page))
+
+
+@pytest.mark.parametrize("word", ["plain", "a | b", "**x** $y$ <b>", "1 \\ 2", "", "&amp;"])
+def test_a_table_is_read_back(word):
+    head, rows = ["what", ""], [["one", tables.plain(word)], ["two", "2"]]
+    found = tables.read(tables.markdown(head, rows))
+    assert found == {"head": head, "rows": [["one", word], ["two", "2"]]}
+
+
+@pytest.mark.parametrize("text", ["", "words", "| one line |", "| a |\nb"])
+def test_what_is_no_table_is_not_read(text):
+    assert tables.read(text) is None

@@ -10,6 +10,7 @@ The comment behind each line of a chapter's parameters cell says what is allowed
     network = "model.pt" # file: its weights; a path, relative to the folder of the book's checkout
     before = ""          # file or nothing: its weights before training
     along = ""           # folder or nothing: its checkpoints
+    readout = ""         # text or nothing: name of its last layer
 """
 
 import ast
@@ -24,6 +25,9 @@ import yaml
 
 from rnnatomy.store import checkout, disk
 
+LONGEST = 200
+"""Letters of a parameter that is text."""
+
 
 class ParameterError(ValueError):
     """A chapter was given a parameter that it does not have, or a value that is not allowed."""
@@ -36,7 +40,7 @@ class Parameter(NamedTuple):
         name: of the variable.
         default: its value in the published run.
         allowed: "int 0..10", "float 0..1", "one of a, b", "run", "run VAE", "file" or "folder",
-            and either of these "or nothing".
+            and either of these "or nothing", or "text or nothing".
         meaning: in words.
     """
 
@@ -181,6 +185,8 @@ def _check_value(parameter: Parameter, value: Any) -> None:
         return _check_run(parameter.name, value, rest or "Classifier")
     if kind in ("file", "folder"):
         return _check_path(parameter.name, value, kind, needed=not rest)
+    if kind == "text":
+        return _check_text(parameter.name, value)
     if kind == "one":
         return _check_choice(parameter.name, value, parameter.choices)
     _check_number(parameter.name, value, kind, rest)
@@ -211,6 +217,13 @@ def _check_path(name: str, value: Any, kind: str, *, needed: bool) -> None:
         raise ParameterError(
             f"{name} is {disk.brief(value)}: give the path of a {kind}, from "
             f"{disk.brief(str(checkout.root()))} or from the root."
+        )
+
+
+def _check_text(name: str, value: Any) -> None:
+    if not isinstance(value, str) or len(value) > LONGEST or not value.isprintable():
+        raise ParameterError(
+            f"{name} is {disk.brief(value)}: give up to {LONGEST} letters on one line, or nothing."
         )
 
 

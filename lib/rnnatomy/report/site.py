@@ -19,6 +19,9 @@ import nbformat
 from rnnatomy.report import pages, parameters, tables
 from rnnatomy.store import checkout, commands, disk, scratch
 
+UNUSED = ("*.map", "fa-*.ttf", "fa-brands-*")
+"""Files of the theme that one page does without: for who works on it, and for older browsers."""
+
 
 class SiteError(RuntimeError):
     """The site cannot be built; the message says why, and the site of before still stands."""
@@ -64,9 +67,9 @@ def build_page(executed: Path, title: str, site: Path) -> None:
     with scratch.folder(site.parent) as aside:
         check_place(site)
         staged = _stage_page(executed, title, aside / "staged")
-        html = _render(staged, aside / "log", strict=True)
+        html = _render(staged, None, strict=True)
         shutil.rmtree(html / "_sources", ignore_errors=True)
-        for path in html.rglob("*.map"):  # of the theme, for who works on it
+        for path in (path for kind in UNUSED for path in html.rglob(kind)):
             path.unlink()
         scratch.replace(site, html, aside / "old")
 
@@ -91,7 +94,8 @@ def _stage(executed: Path, staged: Path) -> Path:
         parameters.book(), staged, ignore=shutil.ignore_patterns("*.ipynb", "*.toml", ".*")
     )
     for chapter in parameters.notebooks():
-        shutil.copy(_without_errors(executed / f"{chapter}.ipynb"), staged)
+        notebook = pages.left_out(_read(_without_errors(executed / f"{chapter}.ipynb")))
+        (staged / f"{chapter}.ipynb").write_text(nbformat.writes(notebook), "utf8")
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(checkout.root() / name, staged)
     (staged / "_extra" / "mathjax").mkdir(parents=True)
@@ -122,15 +126,15 @@ def _stage_page(executed: Path, title: str, staged: Path) -> Path:
 def alone(notebook: nbformat.NotebookNode, title: str) -> nbformat.NotebookNode:
     """Return a chapter that stands without the book.
 
-    Cells with the tag "book-only" are left out, and all code. Links to other chapters and to terms
-    become words.
+    Cells with the tag "book-only" are left out, those of what does not hold, and all code. Links to
+    other chapters and to terms become words.
 
     Args:
         notebook: executed.
         title: in place of the chapter's.
     """
     cells = [c for c in notebook.cells if "book-only" not in parameters.tags(c)]
-    kept = nbformat.from_dict({**notebook, "cells": cells})
+    kept = pages.left_out(nbformat.from_dict({**notebook, "cells": cells}))
     words = "\n".join(cell.source for cell in kept.cells)
     labels = {*re.findall(r"^\((.+?)\)=$", words, re.M)}
 
@@ -147,27 +151,32 @@ def alone(notebook: nbformat.NotebookNode, title: str) -> nbformat.NotebookNode:
         if cell.cell_type == "markdown":
             cell.source = re.sub(role, say, cell.source)
         else:
-            cell.metadata["tags"] = [*parameters.tags(cell), "remove-input"]
+            cell.metadata["tags"] = list(dict.fromkeys([*parameters.tags(cell), "remove-input"]))
     kept.cells[0].source = f"# {tables.plain(title)}"
     return kept
 
 
 def _title(chapter: str) -> str:
-    """Return the title of a chapter of the book."""
-    source = parameters.read_chapter(chapter).cells[0].source
-    return source.splitlines()[0].removeprefix("# ")
+    """Return the title of a chapter or page of the book."""
+    page = parameters.book() / f"{chapter}.md"
+    source = page.read_text("utf8") if page.is_file() else ""
+    source = source or parameters.read_chapter(chapter).cells[0].source
+    heads = [line for line in source.splitlines() if line.startswith("# ")]
+    return heads[0].removeprefix("# ")
 
 
-def _render(staged: Path, log: Path, strict: bool) -> Path:
+def _render(staged: Path, log: Path | None, strict: bool) -> Path:
     program = str(Path(sys.executable).with_name("jupyter-book"))
     words = [program, "build", str(staged), "--all", "-n", "--keep-going"]
     words += ["-W"] if strict else []
     done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    log.write_text(done.stdout)
+    if log is not None:
+        log.write_text(done.stdout)
     html = staged / "_build" / "html"
     if done.returncode or not (html / "index.html").is_file():
         lines = [line for line in done.stdout.splitlines() if "WARNING" in line or "ERROR" in line]
-        raise SiteError("\n".join([f"the site was not built; the log is {log}", *lines[:20]]))
+        where = "" if log is None else f"; the log is {log}"
+        raise SiteError("\n".join([f"the site was not built{where}", *lines[:20]]))
     return html
 
 

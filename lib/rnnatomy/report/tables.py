@@ -37,6 +37,30 @@ def markdown(head: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
     return "\n".join(lines)
 
 
+def read(text: str) -> dict[str, list[Any]] | None:
+    """Read a table that ``markdown`` wrote, or return None if the text is none.
+
+    Args:
+        text: of a cell's output.
+
+    Returns:
+        "head", words; and "rows", a list of words each.
+    """
+    lines = text.strip().splitlines()
+    if len(lines) < 2 or not all(line.startswith("|") and line.endswith("|") for line in lines):
+        return None
+    head, _, *rows = ([_said(word) for word in _cells(line)] for line in lines)
+    return {"head": head, "rows": rows}
+
+
+def _said(word: str) -> str:
+    return re.sub(r"\\([!-/:-@\[-`{-~])|&#124;", lambda found: found[1] or "|", word.strip())
+
+
+def _cells(line: str) -> list[str]:
+    return re.split(r"(?<!\\)\|", line[1:-1])
+
+
 def plain(text: str) -> str:
     """Return foreign text, such as the name of a class, so that Markdown shows it as it is.
 
