@@ -1,9 +1,13 @@
+import io
 import re
+from base64 import b64decode, b64encode
 
 import matplotlib.colors as mcolors
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from bs4 import BeautifulSoup
+from PIL import Image
 
 from rnnatomy.report import plots
 
@@ -180,3 +184,88 @@ def test_proportions_have_a_point_and_an_interval_for_each_class():
     assert (ours.lines[0].get_xdata() < np.arange(3)).all()
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["ours", "chance"]
     plt.close(figure)
+
+
+# --- Panels on a narrow screen ----------------------------------------------------------------
+
+
+def shown_panels(figure, monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda data, raw: shown.append(data))
+    with plt.rc_context():
+        plots.use_style()
+        plots.show(figure, "What the figure shows, in a sentence of some words.")
+    return BeautifulSoup(shown[0]["text/html"], "html.parser")
+
+
+def boxes(page):
+    found = [one["viewbox"].split() for one in page.select(".rnnatomy-narrow svg")]
+    return [(float(x), float(width)) for x, _, width, _ in found]
+
+
+@pytest.mark.parametrize(
+    "rows, columns, wanted", [(1, 2, 2), (2, 2, 2), (1, 3, 3), (1, 1, 0), (3, 12, 2), (2, 10, 2)]
+)
+def test_panels_of_a_wide_figure_are_shown_below_each_other(rows, columns, wanted, monkeypatch):
+    figure, _ = plt.subplots(rows, columns, figsize=(7.6, 2.6))
+    page = shown_panels(figure, monkeypatch)
+    found = boxes(page)
+    assert len(found) == wanted
+    if wanted:  # all of it, and nothing twice
+        ends = [x + width for x, width in found]
+        assert found[0][0] == 0 and ends[-1] == pytest.approx(7.6 * 72, abs=0.2)
+        assert [x for x, _ in found[1:]] == pytest.approx(ends[:-1], abs=0.2)
+        (shapes,) = {use["href"] for use in page.select(".rnnatomy-narrow use")}
+        assert len(page.select(shapes)) == 1
+        assert all(one["aria-hidden"] == "true" for one in page.select(".rnnatomy-narrow svg"))
+
+
+def test_a_colour_bar_stays_with_its_panel(monkeypatch):
+    figure, axes = plt.subplots(1, 2, figsize=(7.6, 2.6), layout="constrained")
+    for ax in axes:
+        figure.colorbar(ax.imshow(np.eye(3)), ax=ax)
+    assert len(boxes(shown_panels(figure, monkeypatch))) == 2
+
+
+def test_a_narrow_figure_stays_as_it_is(monkeypatch):
+    figure, _ = plt.subplots(1, 2, figsize=(5, 2))
+    page = shown_panels(figure, monkeypatch)
+    assert not boxes(page) and not page.select(".rnnatomy-panels")
+
+
+# --- Weight -----------------------------------------------------------------------------------
+
+
+def test_places_are_rounded_and_what_scales_a_drawing_is_not():
+    svg = (
+        '<path d="M 1.23456 2.000001 \nL -0.0012 3e-05 z " transform="scale(0.015625 0.1)"/>'
+        '<text x="10.456789" transform="rotate(-0 1.234567 2)">0.123456</text>'
+    )
+    assert plots.compact(svg) == (
+        '<path d="M1.23 2L0 3e-05z" transform="scale(0.015625 0.1)"/>'
+        '<text x="10.46">0.123456</text>'
+    )
+
+
+def picture_of(colours):
+    grid = np.resize(np.array(colours, np.uint8), (40, 50, 4))
+    page = io.BytesIO()
+    Image.fromarray(grid).save(page, "PNG")
+    return grid, b64encode(page.getvalue()).decode()
+
+
+@pytest.mark.parametrize("count", [2, 300])
+def test_a_picture_gets_lighter_and_keeps_every_colour(count):
+    colours = [[k % 256, k // 256, 7, 255 - 3 * (k % 2)] for k in range(count)]
+    grid, png = picture_of(colours)
+    svg = plots.compact(f'<image xlink:href="data:image/png;base64,{png}"/>')
+    shown = re.search(r'base64,([^"]+)"', svg)[1]
+    found = np.asarray(Image.open(io.BytesIO(b64decode(shown))).convert("RGBA"))
+    np.testing.assert_array_equal(found, grid)
+    assert len(shown) <= len(png) and (shown == png) == (count > 256)
+
+
+def test_cells_of_a_heat_map_have_edges(figure):
+    ax = figure.axes[0]
+    plots.heat(ax, np.eye(2), 1.0, diverging=False, rows="ab", columns="cd")
+    assert ax.images[0].get_interpolation() == "nearest"

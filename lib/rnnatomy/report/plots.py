@@ -5,7 +5,10 @@ text around them, in a light or a dark theme. A colour means one thing in the wh
 """
 
 import io
+import itertools
+import math
 import re
+from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from itertools import chain, repeat
@@ -19,6 +22,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 from mpl_toolkits.mplot3d import Axes3D
+from PIL import Image
 
 from rnnatomy.analysis import statistics
 from rnnatomy.store import checkout
@@ -56,6 +60,15 @@ SEQUENTIAL = "viridis"
 
 DIVERGING = "RdBu_r"
 """Colour map for weights and modes, centred at zero."""
+
+
+NARROW = 560
+"""Pixels: a figure that is wider, and has panels side by side, shows them below each other on a
+narrow screen."""
+
+
+MOST_PANELS, COLUMN = 4, 400
+"""Columns of a figure that are shown one by one there; of more, what is so many pixels wide."""
 
 
 _INK = "#010203"  # stands for the page's text colour until the figure is written as SVG
@@ -109,10 +122,40 @@ def show(figure: Figure, alt: str) -> None:
         ValueError: if the description is empty.
     """
     width = figure.get_figwidth() * 96
-    page = io.StringIO()
+    page, panels = io.StringIO(), _panels(figure)
     figure.savefig(page, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     plt.close(figure)
-    _display(page.getvalue(), alt, width)
+    _display(page.getvalue(), alt, width, panels)
+
+
+def _panels(figure: Figure) -> list[tuple[float, float]]:
+    """Return where the panels of a wide figure lie, from left to right, as fractions of its width.
+
+    On a narrow screen they are shown one below the other. What stands above or below each other
+    goes together, and so do a panel and its colour bar; of many columns, as many as fit.
+
+    Returns:
+        Left and right end of each; none if there is one only.
+    """
+    if figure.get_figwidth() * 96 <= NARROW or not figure.axes:
+        return []
+    figure.canvas.draw()
+    spans: list[list[float]] = []  # of what is drawn, and of all that stands around it
+    for ax in sorted(figure.axes, key=lambda ax: ax.get_position().x0):
+        box, around = ax.get_window_extent(), ax.get_tightbbox()
+        ends = [box.x1, around.x0 if around else box.x0, around.x1 if around else box.x1]
+        if spans and (ax.get_label() == "<colorbar>" or box.x0 < spans[-1][0]):
+            last = spans[-1]
+            spans[-1] = [max(last[0], ends[0]), min(last[1], ends[1]), max(last[2], ends[2])]
+        else:
+            spans.append(ends)
+    if len(spans) > MOST_PANELS:
+        parts = np.array_split(np.array(spans), math.ceil(figure.bbox.width / COLUMN))
+        spans = [[part[-1, 0], part[0, 1], part[-1, 2]] for part in parts]
+    if len(spans) < 2:
+        return []
+    gaps = [(a[2] + b[1]) / 2 / figure.bbox.width for a, b in itertools.pairwise(spans)]
+    return list(itertools.pairwise([0.0, *gaps, 1.0]))
 
 
 def show_drawing(name: str, alt: str) -> None:
@@ -136,24 +179,88 @@ def show_drawing(name: str, alt: str) -> None:
     _display(source, alt, float(box.group(1)) if box else 720)
 
 
-def inline(svg: str, alt: str, width: float) -> str:
+def inline(svg: str, alt: str, width: float, panels: Sequence[tuple[float, float]] = ()) -> str:
     """Turn an SVG document into HTML to stand within a page.
 
     Identifiers get a prefix of their own, so that several figures can share a page, and the
-    stand-in colours become the page's text colour.
+    stand-in colours become the page's text colour. It is made lighter, as ``compact`` tells.
+
+    Args:
+        svg: the document.
+        alt: what it shows.
+        width: in pixels.
+        panels: parts of its width, as fractions, that are shown below each other on a narrow
+            screen; they are drawn from the same shapes.
     """
     if not alt.strip():
         raise ValueError("alt is empty: describe in a sentence what the figure shows.")
     body = svg[svg.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->|<title>.*?</title>", "", body, flags=re.S)
+    body = compact(body)
     prefix = f"f{_digest(body)}-"
     used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', body))
     body = re.sub(r' id="([^"]+)"', lambda m: f' id="{prefix}{m[1]}"' if m[1] in used else "", body)
     body = re.sub(r'(href="#|url\(#)', rf"\g<1>{prefix}", body)
     body = body.replace(_INK, "currentColor").replace(_FAINT, "currentColor; opacity: 0.15")
+    frame = re.search(r'viewBox="([^"]+)"', body)
     body = re.sub(r'<svg[^>]*?viewBox="([^"]+)"[^>]*>', _opening(alt), body, count=1)
-    box = f'<div class="rnnatomy-figure" tabindex="0" style="--width: {width:.0f}px">'
-    return f"{box}{body.strip()}</div>"
+    narrow = ""
+    if panels and frame:
+        body = body.replace("<g>", f'<g id="{prefix}all">', 1)
+        narrow = _narrow(frame[1], panels, f"{prefix}all")
+    kind = "rnnatomy-figure rnnatomy-panels" if narrow else "rnnatomy-figure"
+    box = f'<div class="{kind}" tabindex="0" style="--width: {width:.0f}px">'
+    return f"{box}{body.strip()}{narrow}</div>"
+
+
+def _narrow(frame: str, panels: Sequence[tuple[float, float]], shapes: str) -> str:
+    """Show parts of a drawing that is on the page below each other."""
+    _, _, width, height = map(float, frame.split())
+    parts = "".join(
+        f'<svg viewBox="{low * width:.1f} 0 {(high - low) * width:.1f} {height:.1f}" '
+        f'style="max-width: {(high - low) * width * 4 / 3:.0f}px" aria-hidden="true">'
+        f'<use href="#{shapes}"/></svg>'
+        for low, high in panels
+    )
+    return f'<div class="rnnatomy-narrow">{parts}</div>'
+
+
+def compact(svg: str) -> str:
+    """Make a drawing lighter, with nothing that an eye could miss.
+
+    Places are written to a hundredth of a point, one name stands for a list of fonts (the page sets
+    its own), and an image of few colours names each of them once.
+    """
+    number, image = r"-?\d+\.\d{3,}(?:e[+-]\d+)?", r"(?<=data:image/png;base64,)[\w+/=\s]+"
+    svg = re.sub(image, lambda m: _palette(m[0]), svg)
+    svg = re.sub(r"font-family: 'DejaVu Sans',[^;\"]*", "font-family: sans-serif", svg)
+
+    def short(found: re.Match[str]) -> str:
+        return f"{round(float(found[0]), 2) + 0:.2f}".rstrip("0").rstrip(".")
+
+    def round_all(found: re.Match[str]) -> str:
+        if re.search("scale|matrix", found[0]):
+            return found[0]
+        return re.sub(number, short, found[0])
+
+    svg = re.sub(r'(?<=\s)(?:d|x|y|points|transform)="[^"]*"', round_all, svg)
+    svg = re.sub(r' transform="rotate\(-0 [^)"]*\)"', "", svg)
+    lean = re.compile(r"\s*([A-Za-z])\s*")
+    svg = re.sub(r'(?<= d=")[^"]*', lambda m: lean.sub(r"\1", m[0]), svg)
+    return re.sub(r">\s+<(?!/?t)", "><", svg)
+
+
+def _palette(png: str) -> str:
+    """Write an image of at most 256 colours with a palette; leave another as it is."""
+    found = np.asarray(Image.open(io.BytesIO(b64decode(png))).convert("RGBA"))
+    colours, places = np.unique(found.view(np.uint32), return_inverse=True)
+    if len(colours) > 256:
+        return png
+    image, page = Image.fromarray(places.reshape(found.shape[:2]).astype(np.uint8)), io.BytesIO()
+    parts = colours.view(np.uint8).reshape(-1, 4)
+    image.putpalette(parts.tobytes(), "RGBA")
+    image.save(page, "PNG", optimize=True, transparency=parts[:, 3].tobytes())
+    return min(b64encode(page.getvalue()).decode(), png, key=len)
 
 
 def panel_letters(axes: Iterable[Axes]) -> None:
@@ -284,8 +391,9 @@ def heat(
     """
     low = -limit if diverging else 0
     image = ax.imshow(
-        values, cmap=DIVERGING if diverging else SEQUENTIAL, vmin=low, vmax=limit, aspect="auto"
-    )
+        values, cmap=DIVERGING if diverging else SEQUENTIAL, vmin=low, vmax=limit, aspect="auto",
+        interpolation="nearest",  # cells have edges, however narrow they are
+    )  # fmt: skip
     ax.set_xticks(range(len(columns)), columns)
     ax.set_yticks(range(len(rows)), rows)
     ax.tick_params(length=0)
@@ -446,10 +554,10 @@ def baseline(ax: Axes, value: float, label: str) -> Axes:
     return ax
 
 
-def _display(svg: str, alt: str, width: float) -> None:
+def _display(svg: str, alt: str, width: float, panels: Sequence[tuple[float, float]] = ()) -> None:
     from IPython.display import display
 
-    display({"text/html": inline(svg, alt, width), "text/plain": alt}, raw=True)
+    display({"text/html": inline(svg, alt, width, panels), "text/plain": alt}, raw=True)
 
 
 def _digest(text: str) -> str:
