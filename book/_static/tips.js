@@ -11,10 +11,7 @@ addEventListener("DOMContentLoaded", () => {
   const terms = held ? JSON.parse(held.textContent) : {};
   const box = document.createElement("div");
   box.className = "tip";
-  box.id = "tip";
   box.setAttribute("role", "tooltip");
-  box.hidden = true;
-  document.body.append(box);
   let shown = null, timer = 0;
 
   // A copy that has no names of its own, so that none is twice on the page
@@ -50,7 +47,7 @@ addEventListener("DOMContentLoaded", () => {
     clearTimeout(timer);
     shown?.removeAttribute("aria-describedby");
     shown = null;
-    box.hidden = true;
+    box.remove();
   }
 
   function show(link) {
@@ -61,7 +58,8 @@ addEventListener("DOMContentLoaded", () => {
     hide();
     box.replaceChildren(...parts);
     box.classList.toggle("tip-figure", Boolean(box.querySelector("figure")));
-    box.hidden = false;
+    box.id = "tip";
+    document.body.append(box);
     shown = link;
     if (link.title) {
       link.dataset.title = link.title; // the browser's own tip would lie over this one

@@ -204,6 +204,35 @@ def test_numbers_in_results_prose_are_glued():
         assert not re.findall(r"(?<![\w,.])0\.\d{2,}", prose), name
 
 
+MOST_NUMBERS = {"hundred": 30, "gates": 35, "gauge": 20, "autoencoder": 38, "people": 34}
+"""Numbers that the prose of chapters may have that once were tables in disguise."""
+
+
+def sentences(name):
+    """Return the sentences of a chapter's prose, with a 7 for each number that is glued."""
+    prose = re.sub(r"^(`{3,}|:{3,}).*?^\1", "", text(name), flags=re.M | re.S)
+    prose = "\n".join(x for x in prose.splitlines() if not x.startswith(("|", "#", "(")))
+    prose = re.sub(r"\{(?!glue)[a-z:]+\}`[^`]*`|\$+[^$]*\$+", "", prose)
+    prose = re.sub(r"\{glue:text\}`[^`]*`", " 7 ", prose)
+    prose = re.sub(r"`[^`\n]*`", "", prose)
+    return re.split(r"(?<=[.!?])[\s*]+", prose)
+
+
+def numbers(sentence):
+    return len(re.findall(r"(?<![\w.])\d[\d,.]*", sentence))
+
+
+@notebooks
+def test_no_sentence_has_more_than_two_numbers(name):
+    many = [" ".join(one.split()) for one in sentences(name) if numbers(one) > 2]
+    assert many == []
+
+
+@pytest.mark.parametrize("name", MOST_NUMBERS)
+def test_numbers_stand_in_figures_and_tables(name):
+    assert sum(map(numbers, sentences(name))) <= MOST_NUMBERS[name]
+
+
 def test_prose_has_no_machine_paths_or_registry_hosts():
     for body in [ALL_TEXT, *(c.source for name in SOURCES for c in code(name))]:
         assert not re.search(r"/(home|root|work|tmp)/|pypi\.org|npmjs", body)
