@@ -144,5 +144,3 @@ def _check(
         raise ValueError(
             f"images range from {images.min():g} to {images.max():g}: give fractions (0..1)."
         )
-
-
