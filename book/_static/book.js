@@ -3,6 +3,20 @@ if (location.protocol === "file:" && typeof DOCUMENTATION_OPTIONS !== "undefined
   DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
 }
 
+// What was folded away may scroll from side to side once it is seen: the theme looks for what does,
+// and lets the keyboard reach it, when the page changes its size.
+addEventListener("toggle", () => dispatchEvent(new Event("resize")), true);
+
+// A formula wider than the page scrolls by itself: so long as it does, the keyboard reaches it too.
+{
+  const reach = () => document.querySelectorAll('mjx-container[display="true"]').forEach(formula => {
+    if (formula.scrollWidth > formula.clientWidth) formula.tabIndex = 0;
+    else formula.removeAttribute("tabindex");
+  });
+  addEventListener("load", () => window.MathJax?.startup?.promise?.then(reach));
+  addEventListener("resize", reach);
+}
+
 // Paper is white, whatever the theme on the screen.
 {
   const root = document.documentElement.dataset;

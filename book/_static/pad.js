@@ -108,6 +108,10 @@
 
   // ---- Words ----
 
+  // What the plane shows: where the digits lie
+  const describe = ({ labels, middles }, digits) => `${labels.length} points of ${middles.length} digits. ` +
+    `The middle of each: ${middles.map(({ digit, place }) => `${digit} at ${told(place, digits)}`).join("; ")}.`;
+
   const told = (place, digits) => place.map(value => minus(value.toFixed(digits))).join(", ");
 
   const HELP = "Drag the ring, or press anywhere on the plane; with the keyboard, arrow keys move it, with " +
@@ -115,11 +119,11 @@
 
   // ---- Elements ----
 
-  function makePlane() {
-    const canvas = make("canvas", { class: "pad-plane" }), handle = make("span", { class: "pad-handle" });
+  function makePlane(data, digits) {
+    const canvas = make("canvas", { class: "pad-plane", role: "img", "aria-label": describe(data, digits) });
+    const handle = make("span", { class: "pad-handle" });
     const element = make("div", {
       class: "pad-scene", tabindex: 0, role: "application", "aria-label": "Latent plane",
-      "aria-description": HELP,
     }, canvas, handle);
     return { element, canvas, handle };
   }
@@ -220,7 +224,7 @@
 
   function start({ body, facts, bytes, note }) {
     const data = read(facts, bytes), digits = digitsOf(data);
-    const plane = makePlane(), digit = makeDigit(data), controls = makeControls(data), readout = makeReadout();
+    const plane = makePlane(data, digits), digit = makeDigit(data), controls = makeControls(data), readout = makeReadout();
     const words = kit.makeVoice(), calm = matchMedia("(prefers-reduced-motion: reduce)");
     const state = { place: [0, 0], row: data.rows, pixels: null, label: 0 };
     let before = state.place;
@@ -234,8 +238,20 @@
       drawDigit(digit, state.pixels, data, row);
     }
 
-    const tell = () => write(words,
-      `Point ${told(state.place, digits)}, nearest point: digit ${state.label}; row ${state.row} of ${data.rows}.`);
+    // The picture in words: how far it is drawn, and how much of that is white
+    function describeDigit() {
+      const drawn = state.pixels.subarray(0, state.row * data.columns);
+      const white = drawn.reduce((sum, value) => sum + value, 0) / (drawn.length || 1);
+      return `Digit drawn from ${told(state.place, digits)}: ${state.row} of ${data.rows} rows, ` +
+        `${Math.round(100 * white)}% of them white, nearest point a ${state.label}`;
+    }
+
+    function tell() {
+      const place = told(state.place, digits);
+      write(words, `Point ${place}, nearest point: digit ${state.label}; row ${state.row} of ${data.rows}.`);
+      plane.element.setAttribute("aria-description", `The ring is at ${place}. ${HELP}`);
+      digit.canvas.setAttribute("aria-label", describeDigit());
+    }
 
     const player = kit.makePlayer({
       rate: RATE, last: () => data.rows, show: showRow,
@@ -260,7 +276,6 @@
       write(readout.place, told(state.place, digits));
       write(readout.label, state.label);
       readout.spot.style.background = data.colours[state.label];
-      digit.canvas.setAttribute("aria-label", `Digit drawn from ${told(state.place, digits)}`);
       showRow(state.row);
     }
 

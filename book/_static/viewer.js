@@ -168,6 +168,24 @@
       `Plays ${number(rate, 1)} frames a second.`;
   }
 
+  // What is seen: how many trajectories, from where, and where they are at the frame shown; a group
+  // that is played as a whole is where the middle of it is
+  function describe({ axes, box, curves, groups }, { view, shown, chosen, frame }, textOf) {
+    const visible = curves.filter(({ group }) => shown[group]), { azimuth, elevation, zoom } = view;
+    const from = `azimuth ${number(azimuth, 1)}°, elevation ${number(elevation, 1)}°, zoom ${number(zoom, 2)}`;
+    const place = some => {
+      const points = some.map(({ points }) => points[Math.min(frame, points.length - 1)]);
+      const mean = i => points.reduce((sum, p) => sum + p[i], 0) / points.length;
+      return axes.map((_, i) => number(mean(i), box.digits)).join(", ");
+    };
+    const parts = chosen === null
+      ? groups.map(({ name }, g) => [name, visible.filter(({ group }) => group === g)])
+      : [[curves[chosen].name, visible.includes(curves[chosen]) ? [curves[chosen]] : []]];
+    const told = parts.filter(([, some]) => some.length).map(([name, some]) => `${name} at ${place(some)}`);
+    return `${visible.length} of ${curves.length} trajectories shown, seen from ${from}. ` +
+      `Frame ${textOf(frame)}: ${told.join("; ") || "nothing shown"}.`;
+  }
+
   const HELP = "Drag to turn, with a finger sideways first; with the keyboard, arrow keys turn, plus and minus zoom, Home resets " +
     "the view, and space plays or pauses.";
 
@@ -205,7 +223,7 @@
   function makeStage(data, controls) {
     const space = make("canvas", {
       class: "viewer-space", tabindex: 0, role: "application",
-      "aria-label": `Trajectories over ${list(data.axes)}`, "aria-description": HELP,
+      "aria-label": `Trajectories over ${list(data.axes)}`,
     });
     const body = make("canvas", { class: "viewer-figure", role: "img" });
     const element = make("div", { class: "viewer-stage" },
@@ -433,8 +451,13 @@
       controls.slider.value = frame + 1;
       controls.slider.setAttribute("aria-valuetext", text);
       write(controls.frame, text);
-      stage.body.setAttribute("aria-label", `Stick figure of ${name()}`);
       draw();
+    }
+
+    // The pictures in words, for a screen reader; at rest, so that it is not interrupted by each frame
+    function describeAll() {
+      stage.space.setAttribute("aria-description", `${describe(data, state, textOf)} ${HELP}`);
+      stage.body.setAttribute("aria-label", `Stick figure of ${name()}, frame ${textOf(state.frame)}`);
     }
 
     const player = kit.makePlayer({
@@ -442,6 +465,7 @@
       tell: isPlaying => {
         write(controls.play, isPlaying ? "Pause" : "Play");
         write(words, `${name()}: ${isPlaying ? "playing" : `frame ${textOf(state.frame)}`}.`);
+        if (!isPlaying) describeAll();
       },
     });
 
@@ -452,12 +476,23 @@
       draw();
     }
 
+    function tellView() {
+      const { azimuth, elevation, zoom } = state.view;
+      write(words, `Azimuth ${number(azimuth, 1)}°, elevation ${number(elevation, 1)}°, zoom ${number(zoom, 2)}.`);
+      describeAll();
+    }
+
     const turn = (across, down) => look({
       azimuth: (state.view.azimuth - across) % 360, elevation: state.view.elevation + down,
     });
-    const closer = () => look({ zoom: state.view.zoom * ZOOM });
-    const farther = () => look({ zoom: state.view.zoom / ZOOM });
-    const reset = () => look(START);
+    const told = change => () => {
+      change();
+      tellView();
+    };
+    const press = (across, down) => told(() => turn(across, down));
+    const closer = told(() => look({ zoom: state.view.zoom * ZOOM }));
+    const farther = told(() => look({ zoom: state.view.zoom / ZOOM }));
+    const reset = told(() => look(START));
 
     kit.onDrag(stage.space, {
       begin: () => {
@@ -465,11 +500,11 @@
       },
       move: (to, from) =>
         turn((to.clientX - from.clientX) * PER_PIXEL, (to.clientY - from.clientY) * PER_PIXEL),
-      undo: () => look(before),
+      undo: () => look(before), end: tellView,
     });
     kit.onKeys(stage.space, {
-      ArrowLeft: () => turn(-TURN, 0), ArrowRight: () => turn(TURN, 0),
-      ArrowUp: () => turn(0, -TURN), ArrowDown: () => turn(0, TURN),
+      ArrowLeft: press(-TURN, 0), ArrowRight: press(TURN, 0),
+      ArrowUp: press(0, -TURN), ArrowDown: press(0, TURN),
       "+": closer, "=": closer, "-": farther, Home: reset, " ": player.toggle,
     });
     controls.closer.addEventListener("click", closer);
@@ -484,6 +519,7 @@
     controls.groups.forEach(({ box }, group) => box.addEventListener("change", () => {
       state.shown[group] = box.checked;
       draw();
+      describeAll();
     }));
 
     player.go(0);

@@ -375,9 +375,26 @@ def test_the_plane_follows_the_theme(page):
 def test_parts_have_names_for_a_screen_reader(page):
     expect(plane(page)).to_have_attribute("aria-description", re.compile("arrow keys move"))
     expect(page.get_by_role("img", name="Digit drawn from 0.00, 0.00")).to_have_count(1)
+    expect(page.get_by_role("img", name=f"{len(POINTS)} points of 10 digits")).to_have_count(1)
     expect(page.get_by_role("slider", name="Row")).to_have_attribute("aria-valuetext", "28 of 28")
     link = page.get_by_role("link", name="the static figure")
     expect(link).to_have_attribute("href", "#fig-beside")
+
+
+def test_the_pictures_are_told_in_words(page):
+    plane(page).press("ArrowRight")
+    expect(plane(page)).to_have_attribute("aria-description", re.compile("^The ring is at 0.10, 0"))
+    slide(page, 13)
+    words = page.locator(".pad-digit").get_attribute("aria-label")
+    white = greys(page)[:13, :, 0].mean() / 255
+    share = re.search(r"^Digit drawn from 0.10, 0.00: 13 of 28 rows, (\d+)% of them white, ", words)
+    assert int(share[1]) == pytest.approx(100 * white, abs=1)
+    told = page.locator(".pad-plane").get_attribute("aria-label").replace("−", "-")
+    for digit in range(10):
+        place = re.search(rf"\b{digit} at (\S+), (\S+)[;.]", told)
+        own = np.sort(POINTS[np.equal(LABELS, digit)], axis=0)
+        middle = own[len(own) // 2]
+        assert [float(place[1]), float(place[2].rstrip(";."))] == pytest.approx(middle, abs=0.006)
 
 
 @pytest.mark.parametrize("width", [1000, 400])

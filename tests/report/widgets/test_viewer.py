@@ -498,7 +498,9 @@ def test_the_stick_figure_moves_in_step_with_its_curve(played):
     assert (pages.pixels(body(played)) != first).any()
     menu.select_option(label="orbit 1.0")
     expect(played.locator(".viewer-frame")).to_have_text("1 of 30, encoder")
-    expect(body(played)).to_have_accessible_name("Stick figure of orbit 1.0")
+    expect(body(played)).to_have_accessible_name(
+        "Stick figure of orbit 1.0, frame 1 of 30, encoder"
+    )
 
 
 def test_the_stick_figure_stands_upright_on_the_ground(played):
@@ -550,6 +552,29 @@ def test_parts_have_names_for_a_screen_reader(page, played):
     expect(note).to_contain_text("thin and dashed: encoder; open diamond: hand-over")
     along = np.concatenate([curve.points[:, 0] for curve in CURVES])
     expect(note).to_contain_text(f"mode 1 from {along.min():.1f} to {along.max():.1f},")
+
+
+def test_the_picture_is_told_in_words_and_so_is_each_turn(page):
+    slide(page, 20)
+    told = space(page).get_attribute("aria-description").replace("−", "-")
+    assert told.startswith(
+        f"{len(CURVES)} of {len(CURVES)} trajectories shown, seen from azimuth -60°, "
+        "elevation 30°, zoom 1. Frame 20 of 40, decoder: "
+    )
+    box = np.concatenate([curve.points for curve in CURVES])
+    step = 10.0 ** np.floor(np.log10(np.ptp(box, axis=0).max())) / 10
+    for number, group in enumerate(GROUPS):
+        points = [c.points[min(19, len(c.points) - 1)] for c in CURVES if c.group == number]
+        if points:
+            place = re.search(rf"{group} at ([^;]*?)[;.] ", told)[1]
+            found = [float(word) for word in place.split(", ")]
+            assert found == pytest.approx(np.mean(points, axis=0), abs=0.6 * step)
+    space(page).press("ArrowLeft")
+    turned = "azimuth −55°, elevation 30°, zoom 1."
+    expect(page.locator("[aria-live=polite]")).to_have_text(turned.capitalize())
+    expect(space(page)).to_have_attribute("aria-description", re.compile(turned))
+    page.get_by_role("checkbox", name=GROUPS[0]).uncheck()
+    assert GROUPS[0] not in space(page).get_attribute("aria-description").split("Drag")[0]
 
 
 def test_one_curve_without_an_encoder_is_not_said_to_have_one(visit):
