@@ -4,11 +4,10 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,11 +33,12 @@ import jax
 import numpy as np
 import pytest
 from filelock import FileLock
-from playwright.sync_api import Browser, Error, sync_playwright
+from playwright.sync_api import Browser
 
 from rnnatomy.analysis import svd
 from rnnatomy.data import datasets
 from rnnatomy.networks import training, wide
+from rnnatomy.report import pdf
 from rnnatomy.store import checkout, disk
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -235,22 +235,14 @@ def real_mnist(prepared_mnist: RealMnist, monkeypatch: pytest.MonkeyPatch) -> Re
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """A real browser, or the sentence that none is here; where CI is set, that is a failure."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    path = next(filter(None, map(shutil.which, names)), None)
-    with sync_playwright() as playwright:
+    with ExitStack() as stack:
         try:
-            started = playwright.chromium.launch(
-                executable_path=path, args=["--no-sandbox", "--disable-gpu", "--disable-quic"]
-            )
-        except Error:
-            if path:
-                raise
-            sentence = "no browser: install Chromium, or run `playwright install chromium`"
+            started = stack.enter_context(pdf.chromium())
+        except pdf.NoBrowserError as error:
             if os.environ.get("CI") == "true":
-                pytest.fail(sentence, pytrace=False)
-            pytest.skip(sentence)
+                pytest.fail(str(error), pytrace=False)
+            pytest.skip(str(error))
         yield started
-        started.close()
 
 
 @pytest.fixture(scope="session")
