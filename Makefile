@@ -10,14 +10,17 @@ PINNED := $(wildcard requirements*.txt)
 RULES  := build/rules.mk
 
 # what is given goes to the command as it is, past make and the shell
-unexport NAME ARGS GRID STUDY NETWORKS ENGINE NETWORK DATA BEFORE ALONG OUTPUT
+unexport NAME ARGS GRID STUDY NETWORKS ENGINE NETWORK DATA BEFORE ALONG OUTPUT PORT FULL
+
+# what opens a file in the browser
+SHOW := $(if $(filter Darwin,$(shell uname -s)),open,xdg-open)
 
 export JAX_PLATFORMS ?= cpu
 export TF_CPP_MIN_LOG_LEVEL = 3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book quick test golden results report picture peers bench lint format chapter sweep clean distclean FORCE
+.PHONY: help book pdf quick serve test golden results report picture peers bench lint format chapter sweep clean distclean FORCE
 
 help:  ## show this list
 	@echo "RNNatomy: what a recurrent network has learnt. Targets:"
@@ -35,7 +38,7 @@ $(READY): $(PINNED) pyproject.toml
 
 book: build/site/index.html  ## run the chapters and build the site: build/site/index.html
 	@echo "Trained here on: $$(cut -d ' ' -f 1 build/data)"
-	@echo "The book: $(CURDIR)/build/site/index.html"
+	@echo "Open the book: $(SHOW) '$(CURDIR)/build/site/index.html'"
 
 build/data build/motion: FORCE | $(READY)
 	@$(PY) -m rnnatomy.report.chapters $(@F) $@
@@ -43,7 +46,7 @@ build/data build/motion: FORCE | $(READY)
 $(RULES): FORCE | $(READY)
 	@$(PY) -m rnnatomy.report.chapters depends $@
 
-ifneq ($(filter book quick golden picture build/%,$(MAKECMDGOALS)),)
+ifneq ($(filter book pdf quick golden picture build/%,$(MAKECMDGOALS)),)
 include $(RULES)
 endif
 
@@ -59,11 +62,22 @@ QUICK_CHAPTERS := $(CHAPTERS:%=build/quick/%.ipynb)
 build/site/index.html: $(FULL_CHAPTERS) build/chapters/.inputs
 	@$(PY) -m rnnatomy.report.site build build/chapters build/site
 
+pdf: build/rnnatomy.pdf  ## print the whole book as one PDF: build/rnnatomy.pdf
+
+PRINTS := lib/rnnatomy/report/pdf.py lib/rnnatomy/report/paper.py CITATION.cff
+
+build/rnnatomy.pdf: build/site/index.html $(PRINTS)
+	@$(PY) -m rnnatomy.report.pdf build/site $@
+
 quick: build/site-quick/index.html  ## the same site with quick parameters: build/site-quick/index.html
-	@echo "The quick book: $(CURDIR)/build/site-quick/index.html"
+	@echo "Open the quick book: $(SHOW) '$(CURDIR)/build/site-quick/index.html'"
 
 build/site-quick/index.html: $(QUICK_CHAPTERS) build/quick/.inputs
 	@$(PY) -m rnnatomy.report.site build build/quick build/site-quick --strict
+
+serve: export GIVEN_PORT := $(value PORT)
+serve: $(READY)  ## the quick site in the browser, built again on change; FULL=1 PORT=8001: the book
+	@$(PY) -m rnnatomy.report.serve --port="$$GIVEN_PORT" $(if $(value FULL),book,quick)
 
 test: $(READY)  ## all tests: library, chapters, golden outputs, site in a browser
 	@$(MAKE) --no-print-directory --jobs=2 quick
@@ -89,8 +103,9 @@ report: export GIVEN_OUTPUT := $(value OUTPUT)
 report: $(READY)  ## a page on your own network: make report NETWORK=model.safetensors DATA=test.npz
 	@$(PY) -m rnnatomy report --before="$$GIVEN_BEFORE" --along="$$GIVEN_ALONG" --output="$${GIVEN_OUTPUT:-build/report}" -- "$$GIVEN_NETWORK" "$$GIVEN_DATA"
 
-picture: build/chapters/intro.ipynb  ## write the picture of the README anew
+picture: build/chapters/intro.ipynb  ## write the picture of the README anew, and the preview of the book
 	@$(PY) -m rnnatomy.report.site picture $< book/images/headline
+	@$(PY) -m rnnatomy.report.previews "What has the network learnt?" book/images/headline-light.svg book/_static/preview.png
 
 peers:  ## have PyTorch, Keras, Flax and ONNX write the test files anew, in an environment apart
 	@test -x build/peers/bin/python || $(PYTHON) -m venv build/peers
@@ -102,7 +117,12 @@ bench: $(READY)  ## time the library side by side with its peers
 	@$(PY) benchmarks/pod.py
 	@$(PY) benchmarks/training.py
 
-lint: $(READY)  ## style, types, import contracts, and that a wheel can be made
+build/citation/bin/cffconvert:
+	@$(PYTHON) -m venv build/citation
+	@build/citation/bin/python -m pip install --quiet --disable-pip-version-check cffconvert==2.0.0
+
+lint: $(READY) build/citation/bin/cffconvert  ## style, types, import contracts, citation, and that a wheel can be made
+	@build/citation/bin/cffconvert --validate
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy

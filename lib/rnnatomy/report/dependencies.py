@@ -158,7 +158,9 @@ def pages() -> list[Path]:
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     ]  # fmt: skip
     root = checkout.root()
-    whole = [root / name for name in ("_config.yml", "_toc.yml", "lib/rnnatomy/report/site.py")]
+    rooms = root / "lib" / "rnnatomy" / "report"
+    whole = [root / name for name in ("_config.yml", "_toc.yml", "CHANGELOG.md", "pyproject.toml")]
+    whole += [rooms / f"{name}.py" for name in ("accessible", "previews", "publishing", "site")]
     return [*(path for path in whole if path.is_file()), *sorted(prose)]
 
 

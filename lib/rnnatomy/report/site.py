@@ -13,13 +13,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import files
 from pathlib import Path
+from typing import Any
 
 import nbformat
+import yaml
 
-from rnnatomy.report import pages, parameters, tables
+from rnnatomy.report import accessible, light, pages, parameters, tables
 from rnnatomy.store import checkout, commands, disk, scratch
 
-UNUSED = ("*.map", "fa-*.ttf", "fa-brands-*")
+UNUSED = ("*.map", "fa-*.ttf", "fa-brands-*", "preview.png")
 """Files of the theme that one page does without: for who works on it, and for older browsers."""
 
 
@@ -98,6 +100,9 @@ def _stage(executed: Path, staged: Path) -> Path:
         (staged / f"{chapter}.ipynb").write_text(nbformat.writes(notebook), "utf8")
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(checkout.root() / name, staged)
+    changes = checkout.root() / "CHANGELOG.md"
+    if changes.is_file():
+        (staged / "CHANGELOG.txt").write_text(linked(changes.read_text("utf8")), "utf8")
     (staged / "_extra" / "mathjax").mkdir(parents=True)
     shutil.copy(_mathjax(), staged / "_extra" / "mathjax")
     return staged
@@ -105,13 +110,13 @@ def _stage(executed: Path, staged: Path) -> Path:
 
 def _stage_page(executed: Path, title: str, staged: Path) -> Path:
     """Lay out one chapter as a book of one page."""
-    notebook = alone(_read(_without_errors(executed)), title)
+    notebook = alone(_read(_without_errors(executed)), title, published_at())
     staged.mkdir(parents=True)
-    for name in ("_static", "references.bib"):
+    for name in ("_static", "_templates", "references.bib"):
         source = parameters.book() / name
         copy = shutil.copytree if source.is_dir() else shutil.copy
         copy(source, staged / name)
-    shutil.copy(checkout.root() / "_config.yml", staged)
+    (staged / "_config.yml").write_text(_settings_of_page(), "utf8")
     (staged / "_toc.yml").write_text("format: jb-book\nroot: index\n")
     (staged / "index.ipynb").write_text(nbformat.writes(notebook), "utf8")
     (staged / "_extra").mkdir()
@@ -123,15 +128,67 @@ def _stage_page(executed: Path, title: str, staged: Path) -> Path:
     return staged
 
 
-def alone(notebook: nbformat.NotebookNode, title: str) -> nbformat.NotebookNode:
+def linked(changes: str) -> str:
+    """Let a list of changes lead to the pages whose titles it names, in asterisks.
+
+    Args:
+        changes: in Markdown.
+    """
+    names = [*parameters.notebooks(), *(path.stem for path in parameters.book().glob("*.md"))]
+    known = {_title(name): name for name in names}
+
+    def link(match: re.Match[str]) -> str:
+        return f"{{doc}}`{known[match[1]]}`" if match[1] in known else match[0]
+
+    return re.sub(r"\*([^*\n]+)\*", link, changes)
+
+
+def settings() -> dict[str, Any]:
+    """Return what ``_config.yml`` says.
+
+    Raises:
+        SiteError: if it cannot be read.
+    """
+    path = checkout.root() / "_config.yml"
+    try:
+        found = yaml.safe_load(path.read_text("utf8")) or {}
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SiteError(
+            f"{path} is no YAML ({' '.join(str(error).split())}): correct it."
+        ) from error
+    if not isinstance(found, dict):
+        raise SiteError(f"{path} holds no settings: restore it.")
+    return found
+
+
+def published_at() -> str:
+    """Return the address of the published book, with a slash at its end; "" if it has none."""
+    base = str((settings().get("html") or {}).get("baseurl") or "")
+    return base and base.rstrip("/") + "/"
+
+
+def _settings_of_page() -> str:
+    """Settings of the book, without what only pages of the book have: addresses and previews."""
+    found = settings()
+    for group, name in ("html", "baseurl"), ("repository", "url"):
+        found[group] = (found.get(group) or {}) | {name: ""}
+    sphinx = found.get("sphinx") or {}
+    found["sphinx"] = sphinx | {
+        "config": (sphinx.get("config") or {}) | {"preview_pictures": False}
+    }
+    return yaml.safe_dump(found, sort_keys=False)
+
+
+def alone(notebook: nbformat.NotebookNode, title: str, address: str = "") -> nbformat.NotebookNode:
     """Return a chapter that stands without the book.
 
     Cells with the tag "book-only" are left out, those of what does not hold, and all code. Links to
-    other chapters and to terms become words.
+    other chapters and to terms lead to the published book; where there is none, they become words.
 
     Args:
         notebook: executed.
         title: in place of the chapter's.
+        address: of the published book; "" for none.
     """
     cells = [c for c in notebook.cells if "book-only" not in parameters.tags(c)]
     kept = pages.left_out(nbformat.from_dict({**notebook, "cells": cells}))
@@ -142,9 +199,11 @@ def alone(notebook: nbformat.NotebookNode, title: str) -> nbformat.NotebookNode:
         role, shown, target = match["role"], match["shown"], match["target"] or match["shown"]
         if role == "ref" and target in labels:
             return match[0]
+        place = _place(role, target.strip()) if address else ""
         if role == "doc" and not match["target"]:
-            return f"*{_title(target)}*"
-        return shown.strip()
+            shown = _title(target)
+            return f"[{shown}]({address}{place})" if place else f"*{shown}*"
+        return f"[{shown.strip()}]({address}{place})" if place else shown.strip()
 
     role = r"\{(?P<role>doc|term|ref)\}`(?P<shown>[^`<]+)(?:<(?P<target>[^`>]+)>)?`"
     for cell in kept.cells:
@@ -156,13 +215,30 @@ def alone(notebook: nbformat.NotebookNode, title: str) -> nbformat.NotebookNode:
     return kept
 
 
+def _place(role: str, target: str) -> str:
+    """Where in the book a reference leads, seen from its address; "" if that is not known."""
+    if role == "term":
+        return f"glossary.html#term-{re.sub(r'[^A-Za-z0-9]+', '-', target)}"
+    if role == "doc":
+        return f"{target}.html"
+    names = [*parameters.notebooks(), *(path.stem for path in parameters.book().glob("*.md"))]
+    found = [name for name in names if f"({target})=" in _words(name).splitlines()]
+    return f"{found[0]}.html#{target.lower()}" if found else ""
+
+
 def _title(chapter: str) -> str:
     """Return the title of a chapter or page of the book."""
+    heads = [line for line in _words(chapter).splitlines() if line.startswith("# ")]
+    return heads[0].removeprefix("# ") if heads else chapter
+
+
+def _words(chapter: str) -> str:
+    """Return the prose of a chapter or page of the book."""
     page = parameters.book() / f"{chapter}.md"
-    source = page.read_text("utf8") if page.is_file() else ""
-    source = source or parameters.read_chapter(chapter).cells[0].source
-    heads = [line for line in source.splitlines() if line.startswith("# ")]
-    return heads[0].removeprefix("# ")
+    if page.is_file():
+        return page.read_text("utf8")
+    cells = parameters.read_chapter(chapter).cells
+    return "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
 
 
 def _render(staged: Path, log: Path | None, strict: bool) -> Path:
@@ -177,6 +253,8 @@ def _render(staged: Path, log: Path | None, strict: bool) -> Path:
         lines = [line for line in done.stdout.splitlines() if "WARNING" in line or "ERROR" in line]
         where = "" if log is None else f"; the log is {log}"
         raise SiteError("\n".join([f"the site was not built{where}", *lines[:20]]))
+    accessible.mend(html)
+    light.lighten(html)
     return html
 
 
