@@ -9,11 +9,11 @@ addEventListener("toggle", () => dispatchEvent(new Event("resize")), true);
 
 // A formula wider than the page scrolls by itself: so long as it does, the keyboard reaches it too.
 {
-  const reach = () => document.querySelectorAll('mjx-container[display="true"]').forEach(formula => {
+  const reach = () => document.querySelectorAll("div.math > .formula").forEach(formula => {
     if (formula.scrollWidth > formula.clientWidth) formula.tabIndex = 0;
     else formula.removeAttribute("tabindex");
   });
-  addEventListener("load", () => window.MathJax?.startup?.promise?.then(reach));
+  addEventListener("load", reach);
   addEventListener("resize", reach);
 }
 

@@ -5,6 +5,7 @@ from chapters run with quick parameters.
 """
 
 import fcntl
+import gzip
 import json
 import os
 import re
@@ -25,6 +26,7 @@ from rnnatomy.store import checkout, scratch
 SITE = Path(os.environ.get("RNNATOMY_SITE") or checkout.root() / "build" / "site-quick").resolve()
 THEMES = ("light", "dark")
 NARROW = 400  # pixels
+LIGHT, PLAYED = 350, 750  # kB: of a page, and of one with a widget, which carries its numbers
 
 
 @cache
@@ -330,7 +332,7 @@ FACTS = r"""() => {
   const walker = document.createTreeWalker(body, NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) {
     const node = walker.currentNode;
-    if (!node.parentElement.closest("pre, code, script, style, mjx-container"))
+    if (!node.parentElement.closest("pre, code, script, style, annotation"))
       visible.push(node.data);
   }
   return {
@@ -343,9 +345,8 @@ FACTS = r"""() => {
     drawingsOutsideFigures: all(".rnnatomy-figure").filter(e => !e.closest("figure")).length,
     captions: all("figure", body).map(e => [e.id, text(e.querySelector("figcaption") || e)]),
     maths: all(".math").length,
-    mathsNotSet: all(".math").filter(e => !e.querySelector("mjx-container")).map(text),
-    mathsErrors: all("mjx-merror, [data-mjx-error], [data-mml-node=merror]")
-      .map(e => e.getAttribute("data-mjx-error") || text(e)),
+    mathsNotSet: all(".math").filter(e => !e.querySelector("math")).map(text),
+    mathsErrors: all("merror, .math-core-error, .math > code").map(text),
     rawMaths: visible.filter(t => /\\[(\[]|\\begin\{/.test(t)),
     broken: all(".output.traceback, .output.error, .output.stderr").map(text),
     tracebacks: all("pre", body).map(e => e.textContent)
@@ -402,7 +403,7 @@ CONTRAST = r"""() => {
   const texts = "p, li, td, th, h1, h2, h3, h4, a, summary, figcaption, figcaption *, pre, pre *";
   for (const e of body.querySelectorAll(texts)) {
     const own = [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim());
-    if (own && shown(e) && !e.closest("svg, .headerlink, mjx-container"))
+    if (own && shown(e) && !e.closest("svg, .headerlink, annotation"))
       note(e, parse(getComputedStyle(e).color), ground(e), 4.5);
   }
   for (const svg of document.querySelectorAll(".rnnatomy-figure > svg")) {
@@ -435,8 +436,8 @@ CONTRAST = r"""() => {
 
 
 def settle(page):
-    """Waits until the mathematics of a page is set."""
-    page.evaluate("() => window.MathJax?.startup?.promise?.then(() => {})")
+    """Waits until the fonts of a page are there."""
+    page.evaluate("() => document.fonts.ready.then(() => {})")
 
 
 def choose_theme(page, theme):
@@ -542,6 +543,14 @@ def test_mathematics_is_set(visit):
 def test_no_cell_failed(visit):
     assert visit.facts["broken"] == []
     assert visit.facts["tracebacks"] == []
+
+
+def test_is_light(visit, name):
+    """What a page loads at once, each file as a server sends it."""
+    loaded = {Path(unquote(urlsplit(url).path)) for url in visit.requests if url[:5] == "file:"}
+    weight = sum(len(gzip.compress(path.read_bytes())) for path in loaded) / 1000
+    plays = soup(name).find(class_="widget-facts") is not None
+    assert weight <= (PLAYED if plays else LIGHT), {p.name: p.stat().st_size for p in loaded}
 
 
 @pytest.mark.parametrize("theme", THEMES)

@@ -27,7 +27,6 @@ _ROUNDS = 5  # in which page numbers settle
 
 _READY = """async () => {
   await document.fonts.ready;
-  await window.MathJax?.startup?.promise;
 }"""
 
 # Shrinks what is wider than the text. Widths are those of the printed page: see WIDTH.

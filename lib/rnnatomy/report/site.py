@@ -11,7 +11,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import files
 from pathlib import Path
 from typing import Any
 
@@ -103,8 +102,6 @@ def _stage(executed: Path, staged: Path) -> Path:
     changes = checkout.root() / "CHANGELOG.md"
     if changes.is_file():
         (staged / "CHANGELOG.txt").write_text(linked(changes.read_text("utf8")), "utf8")
-    (staged / "_extra" / "mathjax").mkdir(parents=True)
-    shutil.copy(_mathjax(), staged / "_extra" / "mathjax")
     return staged
 
 
@@ -119,12 +116,6 @@ def _stage_page(executed: Path, title: str, staged: Path) -> Path:
     (staged / "_config.yml").write_text(_settings_of_page(), "utf8")
     (staged / "_toc.yml").write_text("format: jb-book\nroot: index\n")
     (staged / "index.ipynb").write_text(nbformat.writes(notebook), "utf8")
-    (staged / "_extra").mkdir()
-    if any(
-        re.search(r"\$|\{math\}", c.source) for c in notebook.cells if c.cell_type == "markdown"
-    ):
-        (staged / "_extra" / "mathjax").mkdir()
-        shutil.copy(_mathjax(), staged / "_extra" / "mathjax")
     return staged
 
 
@@ -279,11 +270,6 @@ def _read(path: Path) -> nbformat.NotebookNode:
         return nbformat.v4.reads(path.read_text("utf8"))
     except (ValueError, AttributeError, KeyError, TypeError) as error:
         raise SiteError(f"{path} is no notebook of format 4: run the chapter again.") from error
-
-
-def _mathjax() -> Path:
-    found = [f for f in files("sphinx-mathjax-offline") or [] if f.name == "tex-svg.js"]
-    return Path(str(found[0].locate()))
 
 
 def save_picture(chapter: Path, stem: Path) -> None:
