@@ -39,8 +39,8 @@ addEventListener("DOMContentLoaded", () => {
     const wide = document.documentElement.clientWidth;
     const left = Math.max(8, Math.min(mark.left, wide - box.offsetWidth - 8));
     const above = mark.top > box.offsetHeight + gap && mark.bottom + gap + box.offsetHeight > innerHeight;
-    box.style.left = `${left + scrollX}px`;
-    box.style.top = `${scrollY + (above ? mark.top - gap - box.offsetHeight : mark.bottom + gap)}px`;
+    box.style.left = `${left}px`;
+    box.style.top = `${above ? mark.top - gap - box.offsetHeight : mark.bottom + gap}px`;
   }
 
   function hide() {
@@ -59,7 +59,7 @@ addEventListener("DOMContentLoaded", () => {
     box.replaceChildren(...parts);
     box.classList.toggle("tip-figure", Boolean(box.querySelector("figure")));
     box.id = "tip";
-    document.body.append(box);
+    article.append(box);
     shown = link;
     if (link.title) {
       link.dataset.title = link.title; // the browser's own tip would lie over this one
@@ -88,5 +88,6 @@ addEventListener("DOMContentLoaded", () => {
   box.addEventListener("pointerenter", () => clearTimeout(timer)); // it may be read, and copied
   box.addEventListener("pointerleave", () => later(hide, STAY));
   addEventListener("keydown", event => event.key === "Escape" && hide());
+  addEventListener("scroll", () => shown && place(shown), { passive: true });
   addEventListener("resize", hide);
 });

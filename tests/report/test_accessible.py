@@ -19,7 +19,9 @@ def test_a_head_without_words_is_none(empty):
 
 
 def test_a_head_of_a_formula_gets_its_words_and_keeps_the_formula():
-    formula = r'<p><span class="math notranslate nohighlight">\(s_{10}\)</span></p>'
+    tex = '<annotation encoding="application/x-tex">s_{10}</annotation>'
+    math = f"<math><semantics><msub><mi>s</mi><mn>10</mn></msub>{tex}</semantics></math>"
+    formula = f'<p><span class="math notranslate nohighlight">{math}</span></p>'
     page = f'<tr><th class="head">{formula}</th><th class="head">{formula[:-4]} a</p></th>'
     first, second = accessible.mended(page).split("</th>")[:2]
     assert first == (

@@ -56,7 +56,7 @@ UNFOLD = """addEventListener("DOMContentLoaded", () => {
 # parts are nobody's; of words in code, one of each kind is left. `test_site.py` looks at them all.
 THIN_OUT = """() => {
   for (const fold of document.querySelectorAll(".toggle-hidden > * > .toggle-button")) fold.click();
-  for (const drawing of document.querySelectorAll("svg[role=img], mjx-container > svg"))
+  for (const drawing of document.querySelectorAll("svg[role=img]"))
     drawing.replaceChildren(...[...drawing.children].filter(e => e.tagName === "title"));
   const seen = new Set();
   for (const word of document.querySelectorAll("pre span:not(:has(*))")) {
@@ -125,7 +125,6 @@ def look(browser, name):
     page = context.new_page()
     page.add_init_script(UNFOLD)
     page.goto((SITE / name).as_uri())
-    page.evaluate("() => window.MathJax?.startup?.promise?.then(() => {})")
     page.add_style_tag(content="* { transition: none !important; animation: none !important }")
     unsaid = page.evaluate(UNSAID)
     traps = [trap(page, body) for body in page.locator(".widget-body").all()]

@@ -10,8 +10,9 @@ from pathlib import Path
 
 _EMPTY_HEAD = r"<th\b[^>]*>\s*(?:<p>\s*</p>)?\s*</th>"
 _MATHS_HEAD = (
-    r'<th class="(?P<kind>[^"]*)">(?P<cell>\s*(?:<p>)?<span class="math[^"]*">'
-    r"\\\((?P<tex>[^<]*)\\\)</span>(?:</p>)?\s*)</th>"
+    r'<th class="(?P<kind>[^"]*)">(?P<cell>\s*(?:<p>)?<span class="math[^"]*"><math\b'
+    r"(?:(?!</math>|<annotation)[\s\S])*<annotation[^>]*>(?P<tex>[^<]*)</annotation>\s*</semantics>"
+    r"\s*</math></span>(?:</p>)?\s*)</th>"
 )
 _SEARCH = r'(<button class="[^"]*\bsearch-button-field\b[^>]*?)\s+aria-label="[^"]*"'
 
