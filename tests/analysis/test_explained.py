@@ -6,7 +6,7 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
 from sklearn.model_selection import KFold
 
-from rnnatomy.analysis import controls, explained, svd
+from rnnatomy.analysis import controls, cutoffs, explained, svd
 
 
 def random_case(seed=0, out=4, hidden=6, samples=50):
@@ -251,3 +251,9 @@ def test_outputs_and_targets_have_one_shape(as_users):
 def test_a_basis_is_orthonormal_and_of_the_outputs(as_users, bases, message):
     with pytest.raises(ValueError, match=message):
         explained.without_directions(bases, W, BIAS, STATES, TARGETS)
+
+
+def test_cutoffs_of_no_direction_are_measured_all_the_same():
+    parts = svd.SVD(np.zeros((3, 0)), np.zeros(0), np.zeros((0, 4)))
+    found = cutoffs.under_cutoffs(parts, lambda kept: svd.compose(kept).sum(axis=1))
+    assert found.nested.shape == (1, 3) and found.single.shape == (0, 3)

@@ -233,6 +233,7 @@ WITHOUT_ARRAYS = {
     "controls.random_left_vectors",
     "cutoffs.pair_numbers",
     "ranks.shrink",
+    "cutoffs.under_cutoffs",
     "statistics.difference",
     "statistics.proportion",
     "subsets.first_subsets",

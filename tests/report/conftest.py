@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 from report import planting
+from report.built import PAGES, SITE
 
 from rnnatomy.store import checkout
 
@@ -31,3 +32,17 @@ def lay_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pa
         return root
 
     return lay_out
+
+
+@pytest.fixture(scope="module")
+def site() -> Path:
+    """The folder of the built site, if it is there."""
+    if not PAGES:
+        pytest.fail(f"no site in {SITE}: run `make test`, which builds it first", pytrace=False)
+    return SITE
+
+
+@pytest.fixture(scope="module", params=PAGES or ["index.html"])
+def name(request: pytest.FixtureRequest, site: Path) -> str:
+    """One page of the built site after another."""
+    return request.param

@@ -5,24 +5,16 @@ each width in one theme, and where CI is set, in both.
 """
 
 import os
-import re
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT
+from report.built import NARROW, SITE, WIDE
 
-from rnnatomy.store import checkout
-
-SITE = Path(os.environ.get("RNNATOMY_SITE") or checkout.root() / "build" / "site-quick").resolve()
-WIDE, ZOOMED, NARROW = 1400, 700, 400  # pixels; at 200%, a wide window has half of them
+ZOOMED = WIDE // 2  # pixels: at 200%, a window has half of them
 STATES = [(NARROW, "dark"), (WIDE, "light")]
 if os.environ.get("CI") == "true":
     STATES = [(NARROW, "dark"), (NARROW, "light"), (WIDE, "light"), (WIDE, "dark")]
-LEADS_ON = re.compile('http-equiv="refresh"', re.I)
-PAGES = sorted(
-    path.name for path in SITE.glob("*.html") if not LEADS_ON.search(path.read_text("utf8"))
-)
 
 
 class Visit(NamedTuple):
@@ -138,18 +130,6 @@ def look(browser, name):
     lost = page.evaluate(LOST)
     context.close()
     return Visit(violations, unsaid, [one for one in traps if one], lost)
-
-
-@pytest.fixture(scope="module")
-def site():
-    if not PAGES:
-        pytest.fail(f"no site in {SITE}: run `make test`, which builds it first", pytrace=False)
-    return SITE
-
-
-@pytest.fixture(scope="module", params=PAGES or ["index.html"])
-def name(request, site):
-    return request.param
 
 
 @pytest.fixture(scope="module")

@@ -204,7 +204,8 @@ def boxes(page):
 
 
 @pytest.mark.parametrize(
-    "rows, columns, wanted", [(1, 2, 2), (2, 2, 2), (1, 3, 3), (1, 1, 0), (3, 12, 2), (2, 10, 2)]
+    "rows, columns, wanted",
+    [(1, 2, 2), (2, 2, 2), (1, 3, 3), (1, 1, 0), (2, 4, 2), (3, 12, 2), (2, 10, 2)],
 )
 def test_panels_of_a_wide_figure_are_shown_below_each_other(rows, columns, wanted, monkeypatch):
     figure, _ = plt.subplots(rows, columns, figsize=(7.6, 2.6))

@@ -1,45 +1,27 @@
 """How a site is built; and the built site, opened from the file system in a real browser.
 
-The site is the folder named by RNNATOMY_SITE, else `build/site-quick`, which `make test` builds
-from chapters run with quick parameters.
+Which site that is, `built.py` tells.
 """
 
 import fcntl
 import gzip
 import json
-import os
 import re
 import sys
 from collections import Counter
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urldefrag, urlsplit
 
 import nbformat
 import pytest
-from bs4 import BeautifulSoup
+from report.built import FILES, NARROW, PAGES, SITE, soup
 
 from rnnatomy.report import site as builder
 from rnnatomy.store import checkout, scratch
 
-SITE = Path(os.environ.get("RNNATOMY_SITE") or checkout.root() / "build" / "site-quick").resolve()
 THEMES = ("light", "dark")
-NARROW = 400  # pixels
 LIGHT, PLAYED = 350, 750  # kB: of a page, and of one with a widget, which carries its numbers
-
-
-@cache
-def soup(name):
-    return BeautifulSoup((SITE / name).read_text("utf8"), "html.parser")
-
-
-def is_redirect(name):
-    return soup(name).find("meta", attrs={"http-equiv": re.compile("refresh", re.I)}) is not None
-
-
-FILES = sorted(path.relative_to(SITE).as_posix() for path in SITE.glob("*.html"))
-PAGES = [name for name in FILES if not is_redirect(name)]
 
 
 # --- Building ---------------------------------------------------------------------------------
@@ -482,18 +464,6 @@ def look(browser, name):
 
 
 # --- Fixtures ---------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def site():
-    if not PAGES:
-        pytest.fail(f"no site in {SITE}: run `make test`, which builds it first", pytrace=False)
-    return SITE
-
-
-@pytest.fixture(scope="module", params=PAGES or ["index.html"])
-def name(request, site):
-    return request.param
 
 
 @pytest.fixture(scope="module")

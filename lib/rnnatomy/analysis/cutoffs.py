@@ -1,5 +1,6 @@
 """Recall of each class when directions of the readout are cut, and what a direction is worth."""
 
+from collections.abc import Callable
 from functools import partial
 from math import factorial
 from typing import NamedTuple
@@ -13,7 +14,9 @@ from rnnatomy.analysis import checks, svd
 
 
 class Cutoffs(NamedTuple):
-    """Recall of each class under the cutoffs of a readout, as fractions (0..1).
+    """How well a readout does each class, or each output, under its cutoffs.
+
+    Of classes it is the recall, a fraction (0..1); of outputs R², see ``explained``.
 
     Attributes:
         full: with nothing cut.
@@ -46,18 +49,29 @@ def cutoffs(
         ValueError: if shapes do not fit, numbers are not finite, or a class has no sample.
     """
     parts, bias, states, labels = _check(parts, bias, states, labels)
-    modes = len(parts.s)
 
     def measured(kept: svd.SVD) -> Float[np.ndarray, " class"]:
         with np.errstate(over="ignore", invalid="ignore"):
             logits = states @ svd.compose(kept).T + bias
         return recall(logits, labels)
 
-    return Cutoffs(
-        full=measured(parts),
-        nested=np.stack([measured(svd.truncate(parts, rank)) for rank in range(modes + 1)]),
-        single=np.stack([measured(svd.without(parts, k)) for k in range(1, modes + 1)]),
-    )
+    return under_cutoffs(parts, measured)
+
+
+def under_cutoffs(
+    parts: svd.SVD, measured: Callable[[svd.SVD], Float[np.ndarray, " class"]]
+) -> Cutoffs:
+    """Measure a readout under all nested and all single cutoffs.
+
+    Args:
+        parts: decomposition of the readout.
+        measured: how well one does with some of its directions kept.
+    """
+    parts = svd.validate(parts)
+    modes = len(parts.s)
+    nested = np.stack([measured(svd.truncate(parts, rank)) for rank in range(modes + 1)])
+    single = [measured(svd.without(parts, k)) for k in range(1, modes + 1)]
+    return Cutoffs(measured(parts), nested, np.array(single).reshape(modes, nested.shape[1]))
 
 
 class Removed(NamedTuple):

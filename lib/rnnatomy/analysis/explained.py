@@ -8,26 +8,10 @@ for outputs y and targets t: 1 if all answers are right, 0 if they are as far of
 targets is, and below 0 if they are further off.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 from jaxtyping import Float
 
-from rnnatomy.analysis import checks, svd
-
-
-class Explained(NamedTuple):
-    """R² of each output under the cutoffs of a readout: at most 1, and of any size below 0.
-
-    Attributes:
-        full: with nothing cut.
-        nested: row r keeps the first r directions, from none to all.
-        single: row k - 1 removes direction k alone.
-    """
-
-    full: Float[np.ndarray, " out"]
-    nested: Float[np.ndarray, "rank out"]
-    single: Float[np.ndarray, "mode out"]
+from rnnatomy.analysis import checks, cutoffs, svd
 
 
 def r_squared(
@@ -94,7 +78,7 @@ def explained(
     bias: Float[np.ndarray, " out"],
     states: Float[np.ndarray, "sample hidden"],
     targets: Float[np.ndarray, "sample out"],
-) -> Explained:
+) -> cutoffs.Cutoffs:
     """Measure R² of each output under all nested and all single cutoffs.
 
     The bias is never cut: with no direction kept, every sample gets the bias for an answer.
@@ -109,7 +93,7 @@ def explained(
         ValueError: if shapes do not fit, or as ``r_squared``.
     """
     parts = svd.validate(parts)
-    count, modes = parts.U.shape
+    count = len(parts.U)
     states = checks.double("states", states, f"sample {parts.Vt.shape[1]}")
     bias = checks.double("bias", bias, f"{count}")
     targets = checks.double("targets", targets, f"{len(states)} {count}")
@@ -120,9 +104,7 @@ def explained(
             written = _outputs(svd.compose(kept), states)
         return _explained(written + bias, targets, variation)
 
-    nested = np.stack([measured(svd.truncate(parts, rank)) for rank in range(modes + 1)])
-    single = [measured(svd.without(parts, k)) for k in range(1, modes + 1)]
-    return Explained(nested[-1], nested, np.array(single).reshape(modes, count))
+    return cutoffs.under_cutoffs(parts, measured)
 
 
 def without_directions(

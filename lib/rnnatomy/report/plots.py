@@ -6,7 +6,6 @@ text around them, in a light or a dark theme. A colour means one thing in the wh
 
 import io
 import itertools
-import math
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping, Sequence
@@ -67,8 +66,8 @@ NARROW = 560
 narrow screen."""
 
 
-MOST_PANELS, COLUMN = 4, 400
-"""Columns of a figure that are shown one by one there; of more, what is so many pixels wide."""
+COLUMN = 400
+"""Pixels: so much of it stands side by side there."""
 
 
 _INK = "#010203"  # stands for the page's text colour until the figure is written as SVG
@@ -149,13 +148,12 @@ def _panels(figure: Figure) -> list[tuple[float, float]]:
             spans[-1] = [max(last[0], ends[0]), min(last[1], ends[1]), max(last[2], ends[2])]
         else:
             spans.append(ends)
-    if len(spans) > MOST_PANELS:
-        parts = np.array_split(np.array(spans), math.ceil(figure.bbox.width / COLUMN))
-        spans = [[part[-1, 0], part[0, 1], part[-1, 2]] for part in parts]
-    if len(spans) < 2:
-        return []
     gaps = [(a[2] + b[1]) / 2 / figure.bbox.width for a, b in itertools.pairwise(spans)]
-    return list(itertools.pairwise([0.0, *gaps, 1.0]))
+    cuts = [0.0]
+    for here, after in itertools.pairwise([*gaps, 1.0]):
+        if (after - cuts[-1]) * figure.bbox.width > COLUMN:
+            cuts.append(here)
+    return list(itertools.pairwise([*cuts, 1.0])) if len(cuts) > 1 else []
 
 
 def show_drawing(name: str, alt: str) -> None:
