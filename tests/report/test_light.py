@@ -110,6 +110,11 @@ def test_a_rule_is_kept_where_its_classes_are_used(rule, kept):
     assert light.prune(rule, {"a", "a:b"}) == kept
 
 
+def test_what_only_the_printed_book_has_is_kept():
+    rule = "@media print{.book-cover h1{color:red}.book-part .b{color:red}}"
+    assert light.prune(rule, {"a"}) == "@media print{.book-cover h1{color:red}}"
+
+
 def test_classes_of_pages_and_words_of_scripts_are_used():
     pages = ['<p class="a b-c">d</p><script>e("f-g")</script>']
     used = light.names_in_use(pages, ["h.classList.add('i')"])

@@ -12,6 +12,8 @@ from pypdf import PdfReader
 from rnnatomy.report import paper, pdf
 from rnnatomy.store import checkout
 
+PRINT = checkout.root() / "book" / "_static" / "print.css"
+
 STYLES = Path(__file__).resolve().parents[2] / "book" / "_static" / "print.css"
 CITATION = """
 title: "Small: a book of two pages"
@@ -197,6 +199,20 @@ def test_names_of_two_pages_do_not_meet(site):
     assert len(names) == len(set(names))
     assert 'clip-path="url(#one--clip)"' in html and {"one--clip", "two--clip"} <= set(names)
     assert '<a href="#two">what is gone</a>' in html and "file:///etc" not in html
+
+
+def test_parts_of_its_own_have_names_that_a_light_site_keeps_styles_for(site):
+    """``light.prune`` keeps rules for what a page of the site has, and for "book-" something."""
+
+    def classes(html):
+        return {one for names in re.findall(r'class="([^"]*)"', html) for one in names.split()}
+
+    sheet = PRINT.read_text()
+    styled = set(re.findall(r"\.([A-Za-z][\w-]*)", sheet))
+    own = classes(paper.compose(site).html) & styled
+    assert {"book-whole", "book-cover", "book-contents"} <= own
+    there = classes("".join(path.read_text() for path in site.glob("*.html")))
+    assert {one for one in own - there if not one.startswith(("book-", "bd-"))} == set()
 
 
 def test_a_site_without_an_address_names_none(site):

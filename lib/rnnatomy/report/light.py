@@ -32,6 +32,7 @@ _FONT = "fa-solid-900.ttf"  # and where its styles take theirs from
 _SEARCH = ("searchtools.js", "language_data.js", "searchindex.js")
 _OPTIONS = "documentation_options.js"
 _WIDGETS = "rnnatomyWidgets"  # named by the scripts of widgets, see widget.js
+_PAPER = "book-"  # begins the names of what only the printed book has, see paper.py
 _UNUSED = (f"{_ICONS}*", "fa-*.ttf", "fa-*.woff2", "*.map", "*macros.html")
 
 _LINK = re.compile(
@@ -227,7 +228,8 @@ def names_in_use(pages: Iterable[str], scripts: Iterable[str]) -> frozenset[str]
 def prune(sheet: str, used: Set[str]) -> str:
     """Leave out the rules of a style sheet that hold for no element.
 
-    A rule is left out if it asks for a class that is not used. What stands inside ``:not()``,
+    A rule is left out if it asks for a class that is not used, by a page or by the book that is
+    printed. What stands inside ``:not()``,
     ``:is()`` and the like is not looked at, nor is anything but classes.
 
     Args:
@@ -268,7 +270,8 @@ def _selectors(prelude: Sequence[Any]) -> list[list[Any]]:
 
 
 def _asks_for(selector: Sequence[Any]) -> set[str]:
-    return {b.value for a, b in pairwise(selector) if a == "." and b.type == "ident"}
+    asked = {b.value for a, b in pairwise(selector) if a == "." and b.type == "ident"}
+    return {name for name in asked if not name.startswith(_PAPER)}
 
 
 def with_small_font(sheet: str, font: Path) -> str:

@@ -423,7 +423,7 @@ def _whole(title: str, styles: str, titles: Sequence[str], body: str) -> str:
 <head><meta charset="utf-8"><title>{escape(title)}</title>
 {styles}
 <style>{heads}</style></head>
-<body class="whole-book"><main class="bd-main"><div class="bd-content">
+<body class="book-whole"><main class="bd-main"><div class="bd-content">
 <div class="bd-article-container"><article class="bd-article">
 {body}
 </article></div></div></main></body></html>"""

@@ -20,9 +20,6 @@ import yaml
 from rnnatomy.report import accessible, light, pages, parameters, tables
 from rnnatomy.store import checkout, commands, disk, scratch
 
-UNUSED = ("*.map", "fa-*.ttf", "fa-brands-*", "preview.png")
-"""Files of the theme that one page does without: for who works on it, and for older browsers."""
-
 
 class SiteError(RuntimeError):
     """The site cannot be built; the message says why, and the site of before still stands."""
@@ -70,8 +67,7 @@ def build_page(executed: Path, title: str, site: Path) -> None:
         staged = _stage_page(executed, title, aside / "staged")
         html = _render(staged, None, strict=True)
         shutil.rmtree(html / "_sources", ignore_errors=True)
-        for path in (path for kind in UNUSED for path in html.rglob(kind)):
-            path.unlink()
+        (html / "_static" / "preview.png").unlink(missing_ok=True)  # the book's, not this page's
         scratch.replace(site, html, aside / "old")
 
 
