@@ -17,7 +17,7 @@ from typing import Any
 import nbformat
 import yaml
 
-from rnnatomy.report import accessible, light, pages, parameters, tables
+from rnnatomy.report import accessible, cards, light, pages, parameters, tables
 from rnnatomy.store import checkout, commands, disk, scratch
 
 
@@ -241,6 +241,7 @@ def _render(staged: Path, log: Path | None, strict: bool) -> Path:
         where = "" if log is None else f"; the log is {log}"
         raise SiteError("\n".join([f"the site was not built{where}", *lines[:20]]))
     accessible.mend(html)
+    cards.shown(html)
     light.lighten(html)
     return html
 
