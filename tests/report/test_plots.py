@@ -270,3 +270,18 @@ def test_cells_of_a_heat_map_have_edges(figure):
     ax = figure.axes[0]
     plots.heat(ax, np.eye(2), 1.0, diverging=False, rows="ab", columns="cd")
     assert ax.images[0].get_interpolation() == "nearest"
+
+
+def luminance(colour):
+    linear = np.where(colour <= 0.04045, colour / 12.92, ((colour + 0.055) / 1.055) ** 2.4)
+    return linear @ [0.2126, 0.7152, 0.0722]
+
+
+@pytest.mark.parametrize("ground", [(1, 1, 1), (0.08, 0.09, 0.11)])  # of the page, light and dark
+def test_shades_stand_off_from_the_page_and_come_in_an_order(ground):
+    found = plots.shades(9)
+    assert found.shape == (9, 4)
+    light = luminance(found[:, :3])
+    assert (np.diff(light) > 0).all()
+    high, low = (f(light, luminance(np.array(ground))) + 0.05 for f in (np.maximum, np.minimum))
+    assert (high / low > 1.8).all()

@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 from mpl_toolkits.mplot3d import Axes3D
@@ -54,7 +55,13 @@ DARK = "#555555"
 
 
 SEQUENTIAL = "viridis"
-"""Colour map for energies, counts and fractions."""
+"""Colour map for energies, counts and fractions, where they fill an area."""
+
+
+SHADES = LinearSegmentedColormap.from_list(
+    "shades", plt.get_cmap(SEQUENTIAL)(np.linspace(0.3, 0.8, 64))
+)
+"""The middle of it, for lines and points, which have to stand off from a light and a dark page."""
 
 
 DIVERGING = "RdBu_r"
@@ -364,6 +371,15 @@ def proportions(
     )
     ax.legend(loc="upper center", ncols=len(sides))
     return ax
+
+
+def shades(count: int) -> Float[np.ndarray, "count rgba=4"]:
+    """Return colours for lines or points in an order, as fractions; see ``SHADES``.
+
+    Args:
+        count: how many, at least 1.
+    """
+    return SHADES(np.linspace(0, 1, count))
 
 
 def heat(

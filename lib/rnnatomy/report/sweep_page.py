@@ -330,12 +330,8 @@ def _looks(sweep: Sweep) -> dict[Any, dict[str, Any]]:
     values = sweep.grid[lines]
     if lines == "digit" and set(values) <= set(range(10)):
         return {value: plots.digit_style(value) for value in values}
-    shades = plt.get_cmap(plots.SEQUENTIAL)
-    places = [0.25 + 0.55 * count / max(1, len(values) - 1) for count in range(len(values))]
-    return {
-        value: {"color": shades(place), "marker": marker}
-        for value, place, marker in zip(values, places, plots.DIGIT_MARKERS, strict=False)
-    }
+    looks = zip(values, plots.shades(len(values)), plots.DIGIT_MARKERS, strict=False)
+    return {value: {"color": shade, "marker": marker} for value, shade, marker in looks}
 
 
 def _key(sweep: Sweep) -> str:
