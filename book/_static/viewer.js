@@ -136,7 +136,7 @@
   // where the third axis points if it stays. It is followed, so the ground moves and it does not.
   function stageOf(figure) {
     const all = figure.frames.flat(), heights = all.map(p => p[1]).sort((a, b) => a - b);
-    const ground = heights[0], tall = heights.at(-1) - ground || 1;
+    const ground = heights[0], skull = skullOf(figure), tall = heights.at(-1) + skull - ground || 1;
     const [first, last] = [figure.frames[0][0], figure.frames.at(-1)[0]];
     const way = [last[0] - first[0], last[2] - first[2]];
     const heading = Math.hypot(...way) > tall / 2 ? Math.atan2(way[0], way[1]) : 0;
@@ -144,7 +144,12 @@
     const toward = [Math.sin(angle), 0, Math.cos(angle)], right = [Math.cos(angle), 0, -Math.sin(angle)];
     const aside = frame => frame.map(p => Math.abs(dot(p, right) - dot(frame[0], right)));
     const half = Math.max(tall / 4, ...figure.frames.map(frame => Math.max(...aside(frame))));
-    return { ground, tall, toward, right, half };
+    return { ground, tall, toward, right, half, skull };
+  }
+
+  // A head reaches from its joint to the one before it
+  function skullOf({ frames: [places], parents, head }) {
+    return head === null ? 0 : Math.hypot(...places[head].map((value, i) => value - places[parents[head]][i]));
   }
 
   // ---- Words ----
@@ -193,12 +198,16 @@
 
   const button = (name, text) => make("button", { type: "button", "aria-label": name, title: name }, text);
 
-  function makeGroup({ name, colour, marker }) {
+  function makeCheck(isOn, ...content) {
     const box = make("input", { type: "checkbox" });
+    box.checked = isOn;
+    return { box, label: make("label", { class: "viewer-check" }, box, ...content) };
+  }
+
+  function makeGroup({ name, colour, marker }) {
     const picture = make("span", { class: "viewer-sign", "aria-hidden": "true" });
     picture.innerHTML = `<svg viewBox="-1.6 -1.6 3.2 3.2"><path d="${SIGNS[marker]}" fill="${colour}"/></svg>`;
-    box.checked = true;
-    return { box, label: make("label", {}, box, picture, name) };
+    return makeCheck(true, picture, name);
   }
 
   function makeControls(data) {
@@ -206,6 +215,7 @@
     const shown = make("fieldset", { class: "viewer-groups" },
       make("legend", {}, "Shown"), ...groups.map(one => one.label));
     const play = make("button", { type: "button", class: "widget-play" }, "Play");
+    const loop = makeCheck(!matchMedia("(prefers-reduced-motion: reduce)").matches, "Loop");
     const menu = make("select", {}, ...data.choices.map((at, value) =>
       make("option", { value }, at === null ? "All trajectories" : data.curves[at].name)));
     const slider = make("input", { class: "widget-slider", type: "range", min: 1, step: 1, value: 1 });
@@ -213,11 +223,11 @@
     const [closer, farther] = [button("Zoom in", "+"), button("Zoom out", "−")];
     const reset = make("button", { type: "button" }, "Reset view");
     const player = make("div", { class: "viewer-player" },
-      play, make("label", {}, "Sequence ", menu),
+      play, loop.label, make("label", {}, "Sequence ", menu),
       make("label", { class: "viewer-time" }, make("span", {}, "Frame ", frame), slider));
     const zoom = make("div", { class: "viewer-zoom", role: "group", "aria-label": "View" },
       farther, closer, reset);
-    return { groups, shown, play, menu, slider, frame, closer, farther, reset, player, zoom };
+    return { groups, shown, play, loop, menu, slider, frame, closer, farther, reset, player, zoom };
   }
 
   function makeStage(data, controls) {
@@ -402,12 +412,15 @@
       floor - (p[1] - stage.ground) * scale,
       clamp((dot(p, stage.toward) - dot(root, stage.toward)) / stage.half, -1, 1),
     ]);
-    const bones = figure.parents.map((parent, joint) => ({ from: seen[Math.max(parent, 0)], to: seen[joint] }));
-    const depth = ({ from, to }) => (from[2] + to[2]) / 2;
-    bones.sort((a, b) => depth(a) - depth(b)).forEach(bone => {
-      const near = depth(bone);
-      drawLine(context, bone.from, bone.to, mix(inks.ink, fog(near)), 3.5 + 1.5 * near);
+    const parts = figure.parents.map((parent, joint) => {
+      const from = seen[Math.max(parent, 0)], to = seen[joint], near = (from[2] + to[2]) / 2;
+      const colour = mix(inks.ink, fog(near)), width = 3.5 + 1.5 * near;
+      const skull = { fill: inks.ground, line: colour, width: 2 * width }; // the fill covers half of the line
+      return { near, draw: () => joint === figure.head
+        ? drawSign(context, SIGNS.o, to, stage.skull * scale, skull)
+        : drawLine(context, from, to, colour, width) };
     });
+    parts.sort((a, b) => a.near - b.near).forEach(({ draw }) => draw());
   }
 
   // ---- Use ----
@@ -454,18 +467,18 @@
       draw();
     }
 
-    // The pictures in words, for a screen reader; at rest, so that it is not interrupted by each frame
+    // The pictures in words, for a screen reader; not frame by frame, which would interrupt it
     function describeAll() {
       stage.space.setAttribute("aria-description", `${describe(data, state, textOf)} ${HELP}`);
       stage.body.setAttribute("aria-label", `Stick figure of ${name()}, frame ${textOf(state.frame)}`);
     }
 
     const player = kit.makePlayer({
-      rate: data.rate, last: () => count() - 1, show: showFrame,
+      rate: data.rate, last: () => count() - 1, show: showFrame, loops: () => controls.loop.box.checked,
       tell: isPlaying => {
         write(controls.play, isPlaying ? "Pause" : "Play");
         write(words, `${name()}: ${isPlaying ? "playing" : `frame ${textOf(state.frame)}`}.`);
-        if (!isPlaying) describeAll();
+        describeAll();
       },
     });
 
@@ -514,7 +527,7 @@
     controls.slider.addEventListener("input", () => player.go(Number(controls.slider.value) - 1));
     controls.menu.addEventListener("change", () => {
       state.chosen = data.choices[controls.menu.value];
-      player.go(0);
+      player.restart();
     });
     controls.groups.forEach(({ box }, group) => box.addEventListener("change", () => {
       state.shown[group] = box.checked;

@@ -150,9 +150,9 @@
     return () => cancelAnimationFrame(request);
   }
 
-  // Plays frames from 0 to last(), so many a second: show(frame) draws one, and tell(isPlaying) says
-  // that it starts, or where it stands still
-  function makePlayer({ rate, last, show, tell }) {
+  // Plays frames from 0 to last(), so many a second, and again while loops(): show(frame) draws one,
+  // and tell(isPlaying) says that it starts, or where it stands still
+  function makePlayer({ rate, last, show, tell, loops = () => false }) {
     let frame = 0, position = 0, stop = null;
 
     function pause() {
@@ -167,13 +167,21 @@
       pause();
     }
 
+    // Back to the start, and on from there if it plays
+    function restart() {
+      position = frame = 0;
+      show(frame);
+      tell(stop !== null);
+    }
+
     function step(seconds) {
-      position = Math.min(position + seconds * rate, last());
+      const next = position + seconds * rate, end = last();
+      position = loops() ? next % (end + 1) : Math.min(next, end);
       if (Math.floor(position) !== frame) {
         frame = Math.floor(position);
         show(frame);
       }
-      if (frame === last()) pause();
+      if (frame === end && !loops()) pause();
       return stop !== null;
     }
 
@@ -184,7 +192,7 @@
       tell(true);
     }
 
-    return { go, pause, toggle: () => stop ? pause() : play() };
+    return { go, pause, restart, toggle: () => stop ? pause() : play() };
   }
 
   // ---- Starting ----

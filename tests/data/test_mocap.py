@@ -489,6 +489,12 @@ def test_the_tree_has_38_joints_and_parents_before_children():
     assert all(parent < joint for joint, parent in enumerate(mocap.PARENTS))
 
 
+def test_the_head_is_the_highest_joint_and_ends_a_limb_when_nothing_is_turned():
+    rest = np.zeros((1, 3 + 3 * len(mocap.PARENTS)), np.float32)
+    joints = places(rest)[0]
+    assert mocap.HEAD not in mocap.PARENTS and joints[:, 1].argmax() == mocap.HEAD
+
+
 def test_without_rotation_joints_are_where_the_offsets_add_up_to():
     frames = np.zeros((2, 117))
     frames[1, :3] = 1, 2, 3

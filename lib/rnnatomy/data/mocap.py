@@ -109,6 +109,10 @@ PARENTS: Int[np.ndarray, "joint=38"] = np.array([row[0] for row in _SKELETON])
 """Number of each joint's parent; -1 for the root."""
 
 
+HEAD = 19
+"""Number of the joint in the middle of the head: that at the end of the neck."""
+
+
 OFFSETS: Float[np.ndarray, "joint=38 axis=3"] = np.array([row[1:] for row in _SKELETON])
 """Place of each joint seen from its parent when nothing is turned, in skeleton units."""
 

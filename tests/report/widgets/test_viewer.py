@@ -40,9 +40,16 @@ def walker(frames=40):
     return viewer.Figure(joints, np.array([-1, 0, 1, 0]))
 
 
+def with_head(figure):
+    """Put the middle of a head, 1.5 in radius, on top of a walker: 13 high then."""
+    skull = figure.joints[:, 1:2] + np.array([0, 1.5, 0])
+    joints = np.concatenate([figure.joints, skull], axis=1)
+    return viewer.Figure(joints, np.append(figure.parents, 1), head=4)
+
+
 CURVES = [orbit(group, number) for group in range(3) for number in range(2)]
 PLAYED = [orbit(0, 0), orbit(1, 0, 30), orbit(2, 0)]
-FIGURES = [walker(), walker(30), None]
+FIGURES = [walker(), with_head(walker(30)), None]
 
 
 # --- What a page carries ----------------------------------------------------------------------
@@ -126,7 +133,7 @@ def test_a_page_carries_the_stick_figures(player):
     assert [figure["curve"] for figure in facts["figures"]] == [0, 1]
     for figure, told, found in zip(FIGURES, facts["figures"], joints, strict=False):
         step = np.ptp(figure.joints, axis=(0, 1)).max() / 65535
-        assert told["parents"] == figure.parents.tolist()
+        assert (told["parents"], told["head"]) == (figure.parents.tolist(), figure.head)
         np.testing.assert_allclose(found, figure.joints, rtol=0, atol=0.5001 * step)
 
 
@@ -218,6 +225,11 @@ BAD = {
         ([ONE], GROUPS, viewer.AXES, [BODY._replace(parents=BODY.parents[::-1])]),
         r"parents \[0, 1, 0, -1\] are no tree",
     ),
+    "head without a joint": (
+        ([ONE], GROUPS, viewer.AXES, [BODY._replace(head=4)]),
+        "head is 4, give the number of a joint that has a parent, or None",
+    ),
+    "head without a neck": (([ONE], GROUPS, viewer.AXES, [BODY._replace(head=0)]), "head is 0"),
 }
 
 
@@ -256,8 +268,13 @@ def settle(page):
     page.get_by_role("button", name="Reset view").click()
     for box in page.get_by_role("checkbox").all():
         box.set_checked(True)
+    loop(page).uncheck()
     page.get_by_label("Sequence").select_option(index=0)
     return page
+
+
+def loop(page):
+    return page.get_by_role("checkbox", name="Loop")
 
 
 @pytest.fixture
@@ -377,7 +394,7 @@ def test_the_wheel_is_left_to_the_page(page):
 
 
 def test_turns_and_zooms_by_keyboard(page):
-    page.get_by_role("checkbox").last.focus()
+    page.get_by_role("checkbox", name=GROUPS[-1]).focus()
     page.keyboard.press("Tab")
     expect(space(page)).to_be_focused()
     start = view(page)
@@ -442,6 +459,69 @@ def test_plays_pauses_and_stops_at_the_end(page):
     page.get_by_role("button", name="Play").click()
     page.wait_for_function("document.querySelector('.viewer input[type=range]').value < 20")
     page.get_by_role("button", name="Pause").click()
+
+
+@pytest.fixture
+def timed(visit, player):
+    """The player, with a clock that stands still: 60 frames a second."""
+    with visit(player) as page:
+        page.clock.install(time=0)
+        page.clock.pause_at(60_000)
+        yield page
+
+
+def test_a_loop_starts_again_at_the_end_and_stops_there_when_it_is_unchecked(timed):
+    expect(loop(timed)).to_be_checked()
+    timed.get_by_role("button", name="Play").click()
+    timed.clock.run_for(1000)  # 60 frames: 40, and 20 of the next round
+    assert frame_of(timed) == pytest.approx(21, abs=3)
+    loop(timed).uncheck()
+    timed.clock.run_for(1000)
+    assert frame_of(timed) == 40
+    expect(timed.get_by_role("button", name="Play")).to_be_visible()
+
+
+def test_each_frame_of_a_loop_is_shown_the_last_one_as_well(timed):
+    timed.locator(".viewer-frame").evaluate("""element => {
+      window.shown = [];
+      const listen = () => shown.push(parseInt(element.textContent));
+      new MutationObserver(listen).observe(element, { childList: true });
+    }""")
+    timed.get_by_role("button", name="Play").click()
+    timed.clock.run_for(2000)
+    shown = timed.evaluate("shown")
+    assert {1, 40} < set(shown) and max(shown) == 40
+
+
+def test_who_wants_less_motion_gets_no_loop_and_may_ask_for_one(visit, player):
+    with visit(player, reduced_motion="reduce") as page:
+        expect(loop(page)).not_to_be_checked()
+        page.clock.install(time=0)
+        page.clock.pause_at(60_000)
+        page.clock.run_for(1000)
+        assert frame_of(page) == 1
+        for end in (40, 21):
+            page.get_by_role("button", name="Play").click()
+            page.clock.run_for(1000)
+            assert frame_of(page) == pytest.approx(end, abs=3 * (end < 40))
+            loop(page).check()
+
+
+def test_another_sequence_plays_on_from_its_start(timed):
+    said = timed.locator("[aria-live=polite]")
+    timed.get_by_role("button", name="Play").click()
+    timed.clock.run_for(400)
+    timed.get_by_label("Sequence").select_option(label="orbit 1.0")
+    assert frame_of(timed) == 1
+    expect(said).to_have_text("orbit 1.0: playing.")
+    expect(body(timed)).to_have_accessible_name(re.compile("^Stick figure of orbit 1.0, "))
+    timed.clock.run_for(200)
+    assert frame_of(timed) == pytest.approx(13, abs=2)
+    timed.get_by_role("button", name="Pause").click()
+    timed.get_by_label("Sequence").select_option(label="orbit 0.0")
+    timed.clock.run_for(200)
+    assert frame_of(timed) == 1
+    expect(said).to_have_text("orbit 0.0: frame 1 of 40, encoder.")
 
 
 @pytest.mark.parametrize(("frame", "phase"), [(1, "encoder"), (10, "encoder"), (11, "decoder")])
@@ -517,6 +597,23 @@ def test_the_stick_figure_stands_upright_on_the_ground(played):
     assert abs(columns.mean() / drawn.shape[1] - 0.5) < 0.2  # it walks and yet stays in the middle
 
 
+def test_a_head_is_a_circle_around_its_joint(played):
+    played.get_by_label("Sequence").select_option(label="orbit 1.0")
+    image = pages.pixels(body(played))
+    dark = (image[:, :, 3] > 128) & (image[:, :, :3].sum(axis=2) < 600)
+    inside = ndimage.binary_fill_holes(dark) & ~dark  # nothing but the head encloses anything
+    patches, _ = ndimage.label(inside)
+    patch = patches == np.bincount(patches.flat)[1:].argmax() + 1
+    rows, columns = (np.flatnonzero(patch.any(axis=axis)) for axis in (1, 0))
+    high, wide = np.ptp(rows) + 1, np.ptp(columns) + 1
+    assert high == pytest.approx(wide, abs=2)
+    assert patch.sum() == pytest.approx(np.pi / 4 * high * wide, rel=0.02)
+    ground = dark.sum(axis=1).argmax()
+    tall = ground - rows[0]
+    assert high / tall == pytest.approx(3 / 13, rel=0.03)
+    assert rows[0] > 5 and dark[: rows[0]].any()  # its line is in the picture, all of it
+
+
 def test_the_stick_figure_is_beside_the_space_and_below_it_on_a_phone(played):
     def boxes():
         return [canvas.bounding_box() for canvas in (space(played), body(played))]
@@ -536,7 +633,7 @@ def test_parts_have_names_for_a_screen_reader(page, played):
     for one in (page, played):
         for role, names in {
             "button": ("Play", "Zoom in", "Zoom out", "Reset view"),
-            "checkbox": GROUPS,
+            "checkbox": (*GROUPS, "Loop"),
             "slider": ("Frame",),
             "combobox": ("Sequence",),
             "group": ("Shown", "View"),

@@ -59,10 +59,13 @@ class Figure(NamedTuple):
     Attributes:
         joints: places, one row for each frame of the curve.
         parents: number of each joint's parent, which comes before it; -1 for one without.
+        head: number of the joint in the middle of the head, a circle which reaches to that joint's
+            parent; None for a figure without.
     """
 
     joints: Float[np.ndarray, "time joint 3"]
     parents: Int[np.ndarray, " joint"]
+    head: int | None = None
 
 
 class Packed(NamedTuple):
@@ -127,7 +130,7 @@ def viewer(
     points = pack(np.concatenate([curve.points for curve in curves]))
     lengths = [len(curve.points) for curve in curves]
     rows = np.split(points.levels, np.cumsum(lengths)[:-1])
-    known = {at: (pack(body.joints), body.parents) for at, body in enumerate(bodies) if body}
+    known = {at: (body, pack(body.joints)) for at, body in enumerate(bodies) if body}
     facts = {
         "axes": list(axes),
         "groups": _facts_of_groups(groups),
@@ -135,11 +138,11 @@ def viewer(
         "points": _scale(points),
         "curves": [_facts_of_curve(curve) for curve in curves],
         "figures": [
-            {"curve": at, "parents": parents.tolist()} | _scale(joints)
-            for at, (joints, parents) in known.items()
+            {"curve": at, "parents": body.parents.tolist(), "head": body.head} | _scale(joints)
+            for at, (body, joints) in known.items()
         ],
     }
-    moves = [_from_parents(joints.levels, parents) for joints, parents in known.values()]
+    moves = [_from_parents(joints.levels, body.parents) for body, joints in known.values()]
     return _page(facts, encode([*rows, *moves]), figure)
 
 
@@ -276,4 +279,10 @@ def _check_figure(figure: Figure, curve: Curve) -> None:
         raise ValueError(
             f"{owner}: parents {figure.parents.tolist()} are no tree, give for each joint one that "
             "comes before it, or -1."
+        )
+    with_parent = np.flatnonzero(figure.parents >= 0).tolist()
+    if figure.head is not None and figure.head not in with_parent:
+        raise ValueError(
+            f"{owner}: head is {figure.head}, give the number of a joint that has a parent, or "
+            "None."
         )
