@@ -6,6 +6,7 @@
   const { list, make, write } = kit;
 
   const LOST = 18, WON = 6; // most images shown of those lost and those won; of pairs, twice as many
+  const IN_CELL = 24; // most images shown of a number in the table of answers
 
   // ---- What the page carries ----
 
@@ -50,6 +51,27 @@
     }
     return answers;
   }
+
+  // A direction among the classes, of length 1 and the same for a seed: Tommy Ettinger's mulberry32
+  // (public domain) draws uniform numbers, and the method of Box and Muller makes them normal.
+  function randomDirection(seed, classes) {
+    let state = seed;
+    function draw() {
+      state = state + 0x6d2b79f5 | 0;
+      let mixed = Math.imul(state ^ state >>> 15, state | 1);
+      mixed ^= mixed + Math.imul(mixed ^ mixed >>> 7, mixed | 61);
+      return ((mixed ^ mixed >>> 14) >>> 0) / 2 ** 32;
+    }
+    const normal = () => Math.sqrt(-2 * Math.log(1 - draw())) * Math.cos(2 * Math.PI * draw());
+    const q = Array.from({ length: classes }, normal), length = Math.hypot(...q);
+    return q.map(x => x / length);
+  }
+
+  // What each direction adds to the logits, without its part along q: so W h loses q q' W h
+  const without = (table, q) => table.map(row => {
+    const along = row.reduce((sum, x, c) => sum + x * q[c], 0);
+    return row.map((x, c) => x - along * q[c]);
+  });
 
   // How often each class (row) is read as each (column), and which fraction is read rightly.
   function measure(answers, { labels, counts }) {
@@ -102,11 +124,13 @@
     return names ? {
       ...names,
       said: names.full.map(name => `class “${apart(name)}”`),
+      as: names.full.map(apart),
       arrow: ({ from, to }) => [from, to].map(c => apart(names.short[c])).join(" → "),
     } : {
       full: digits, short: digits, kind: "digit", sample: "image",
       all: `digits 0 to ${counts.length - 1} (from left to right, up or down)`,
       said: digits.map(digit => `the ${digit}`),
+      as: digits,
       arrow: ({ from, to }) => `${from}\u00a0→\u00a0${to}`, // not broken across lines
     };
   }
@@ -115,7 +139,8 @@
 
   const isNested = kept => kept.every((on, k) => on || !kept[k + 1]);
 
-  function setting(kept) {
+  function setting(kept, isRandom) {
+    if (isRandom) return "Without a random direction";
     const on = [], off = [];
     kept.forEach((keep, k) => (keep ? on : off).push(k + 1));
     if (!off.length) return `With all ${on.length} directions`;
@@ -126,9 +151,9 @@
     return off.length > on.length ? `With directions ${list(on)} alone` : `Without directions ${list(off)}`;
   }
 
-  function summary(name, kept, now, whole, { kind, said }) {
-    const start = `${setting(kept)}, ${name} has an accuracy of ${fraction(now.accuracy)}`;
-    if (kept.every(Boolean)) return `${start}.`;
+  function summary(name, { kept, seed }, now, whole, { kind, said }) {
+    const start = `${setting(kept, seed)}, ${name} has an accuracy of ${fraction(now.accuracy)}`;
+    if (!seed && kept.every(Boolean)) return `${start}.`;
     const losses = now.recall.map((recall, c) => whole.recall[c] - recall);
     const worst = losses.indexOf(Math.max(...losses));
     const [from, to] = [whole, now].map(one => fraction(one.recall[worst]));
@@ -149,6 +174,63 @@
       else parts.push(`${shown || "none"} of them ${shown > 1 ? "are" : "is"} shown`);
     } else if (shown < pairs.length) parts.push(`the ${shown} most frequent of ${pairs.length} pairs`);
     return `${parts.join("; ")}.`;
+  }
+
+  // What is said of the samples of one class that get one answer, of which some are shown
+  function told(count, shown, [label, answer], { said, as, sample }) {
+    const are = count > 1 ? "are" : "is";
+    const start = `${samples(count, { sample })} of ${said[label]} ${are} read as ${as[answer]}`;
+    if (shown === count) return `${start}${count > 1 ? "; all are shown" : ""}.`;
+    return `${start}; ${shown || "none"} of them ${shown > 1 ? "are" : "is"} shown.`;
+  }
+
+  // ---- Tasks ----
+
+  // What a reader may try, where it can be done: each with a test of what is off and what it costs
+  function tasksOf({ one, two, few } = {}) {
+    const most = losses => Math.max(...losses);
+    return [
+      one && {
+        text: `Switch one direction off, so that a digit’s recall falls by more than ${one}.`,
+        test: ({ off, losses }) => off.length === 1 && most(losses) > one,
+      },
+      two && {
+        text: `Switch two off, so that a digit’s recall falls by more than ${two.loss}, ` +
+          `though neither alone takes more than ${two.alone}.`,
+        test: ({ off, losses, alone }) => off.length === 2 && losses.some((loss, c) =>
+          loss > two.loss && off.every(k => alone(k)[c] <= two.alone)),
+      },
+      few && {
+        text: `Keep only ${few.kept} directions, with an accuracy above ${few.accuracy}.`,
+        test: ({ off, modes, accuracy }) => modes - off.length <= few.kept && accuracy > few.accuracy,
+      },
+    ].filter(Boolean);
+  }
+
+  // ---- The address ----
+
+  const digitsOf = text => /^\d{1,6}$/.test(text ?? "") ? Number(text) : 0;
+
+  // What the page's address asks for, as in ?cut=2.5&net=1&seed=7; what makes no sense is ignored
+  function readAddress({ modes, networks }, state) {
+    const asked = new URLSearchParams(location.search), cut = asked.get("cut") ?? "";
+    const off = cut.split(".").map(digitsOf), network = digitsOf(asked.get("net"));
+    if (cut === "0" || off.every(k => k > 0 && k <= modes))
+      state.kept = state.kept.map((_, k) => !off.includes(k + 1));
+    if (network > 0 && network <= networks.length) state.network = network - 1;
+    const seed = digitsOf(asked.get("seed"));
+    if (seed) Object.assign(state, { seed, kept: state.kept.map(() => true) });
+  }
+
+  function writeAddress({ kept, network, seed }) {
+    const address = new URL(location), off = kept.flatMap((on, k) => on ? [] : [k + 1]);
+    address.searchParams.set("cut", off.join(".") || "0");
+    address.searchParams.set("net", network + 1);
+    if (seed) address.searchParams.set("seed", seed);
+    else address.searchParams.delete("seed");
+    try {
+      history.replaceState(history.state, "", address);
+    } catch { /* a page that was opened as a file may keep its address */ }
   }
 
   // ---- Elements ----
@@ -195,20 +277,21 @@
     const all = make("button", { type: "button" }, "Keep all");
     const slider = make("input", { type: "range", min: 0, max: data.modes, step: 1 });
     const rank = make("span", { class: "playground-rank", "aria-hidden": "true" });
-    const hint = make("span", { class: "playground-quiet" }, "Slide to keep the first directions only.");
+    const hint = make("span", { class: "playground-quiet" }, "Slide to keep the first ones only.");
+    const random = make("button", { type: "button" });
     const switches = Array.from({ length: data.modes }, (_, k) => makeSwitch(k));
     const element = make("fieldset", {},
       make("legend", {}, "Directions kept"),
       make("div", { class: "playground-head" },
-        make("label", {}, "Network ", select), all,
-        make("label", { class: "playground-first" }, "Rank ", rank, hint, slider)),
+        make("label", {}, "Network ", select), make("div", { class: "playground-buttons" }, random, all),
+        make("label", { class: "playground-first" }, unseen("First directions kept "), rank, hint, slider)),
       make("div", { class: "playground-switches" }, ...switches.map(one => one.label)),
       make("p", { class: "widget-note" },
         "Below each switch: the direction’s left vector, which is what it adds to the logits of the " +
         `${data.words.all}, and its singular value.`));
     const wide = data.modes > 10 ? 12 : 10;
     setStyle(element, { modes: data.modes, wide, narrow: wide / 2 });
-    return { element, select, all, slider, rank, switches };
+    return { element, select, all, random, slider, rank, switches };
   }
 
   function makeRecall({ counts, colours, words }) {
@@ -230,18 +313,66 @@
     return { element, rows };
   }
 
-  function makeConfusion({ counts, words }) {
+  // A list of tasks, with a tick at each that is solved, which is said once
+  function makeTasks(tasks) {
+    const voice = kit.makeVoice(), items = tasks.map(({ text }) => make("li", {}, text));
+    const title = make("p", { class: "playground-title" }, "Can you do it?");
+    const element = make("div", { class: "playground-tasks" }, title, make("ol", {}, ...items), voice);
+    function check(facts) {
+      tasks.forEach(({ test }, i) => {
+        if (items[i].dataset.solved || !test(facts)) return;
+        items[i].dataset.solved = true;
+        items[i].append(" ", make("b", {}, "✓ solved"));
+        voice.textContent = `Task ${i + 1} is solved.`;
+      });
+    }
+    return { element, check };
+  }
+
+  // A table of counts. Each above zero is a button, where there are pictures; Tab leads to one of
+  // these, and arrows lead from there to the others.
+  function makeConfusion({ counts, words, pictures }, press) {
     const classes = [...counts.keys()];
+    const buttons = pictures && classes.map(c => classes.map(answer => {
+      const button = make("button", { type: "button" });
+      button.addEventListener("click", () => press([c, answer]));
+      button.addEventListener("focus", () => stopAt(buttons, button));
+      return button;
+    }));
     const cells = [...classes, "all"].map(() => classes.map(() => make("td")));
     const { kind, sample } = words, samples = `${sample[0].toUpperCase()}${sample.slice(1)}s`;
     const element = make("table", { class: "playground-confusion" },
-      make("caption", {}, `${samples} of each ${kind} (row) by answer (column)`),
+      make("caption", {}, `${samples} of each ${kind} (row) by answer (column)`,
+        pictures ? "; press a number to see some" : ""),
       make("thead", {}, make("tr", {},
         make("th", { scope: "col" }, unseen(kind)),
         ...classes.map(c => makeHead("col", words, c)))),
       make("tbody", {}, ...classes.map(c => make("tr", {}, makeHead("row", words, c), ...cells[c]))),
       make("tfoot", {}, make("tr", {}, makeHead("row", words, "all"), ...cells.at(-1))));
-    return { element, cells };
+    if (buttons) kit.onKeys(element, arrowsOf(buttons));
+    const text = make("p", { "aria-live": "polite" }), shown = make("ul");
+    const panel = make("div", { class: "playground-cell" }, text, shown);
+    setStyle(panel, pictures?.note ? { wide: 8, narrow: 4 } : { wide: 12, narrow: 6 });
+    return { element, cells, buttons, panel, text, shown };
+  }
+
+  // Tab leads to this button of the table alone
+  function stopAt(buttons, button) {
+    for (const one of buttons.flat()) one.tabIndex = one === button ? 0 : -1;
+  }
+
+  // From the button with the focus to the next one in a direction
+  function arrowsOf(buttons) {
+    const go = (down, right) => () => {
+      let c = buttons.findIndex(row => row.includes(document.activeElement));
+      let answer = buttons[c]?.indexOf(document.activeElement);
+      do {
+        c += down;
+        answer += right;
+      } while (buttons[c]?.[answer] && !buttons[c][answer].isConnected);
+      buttons[c]?.[answer]?.focus();
+    };
+    return { ArrowUp: go(-1, 0), ArrowDown: go(1, 0), ArrowLeft: go(0, -1), ArrowRight: go(0, 1) };
   }
 
   function makeChanges(fate, wide, narrow) {
@@ -256,13 +387,19 @@
   // A sample of the page's stock; drawn at its first use, and kept.
   function drawSample(change, data) {
     const { drawn, pictures, words } = data, { from, to } = change, index = data.place.get(change.sample);
-    const picture = drawn[index] ??= pictures.shape ? drawImage(index, data) : drawSeries(index, data);
+    const picture = drawn[index] ??= draw(index, data);
     const read = `read as ${words.full[from]}, now as ${words.full[to]}`;
-    picture.setAttribute("role", "img");
     picture.setAttribute("aria-label", `Test ${words.sample} ${pictures.number[index]}: ${read}`);
     const item = make("li", {}, picture, make("span", { "aria-hidden": "true" }, words.arrow(change)));
     if (data.names) item.title = read;
     return item;
+  }
+
+  function draw(index, data) {
+    const { pictures, words } = data, picture = pictures.shape ? drawImage(index, data) : drawSeries(index, data);
+    picture.setAttribute("role", "img");
+    picture.setAttribute("aria-label", `Test ${words.sample} ${pictures.number[index]}`);
+    return picture;
   }
 
   function drawImage(index, { pictures, pixels }) {
@@ -299,13 +436,14 @@
     });
   }
 
-  function showKept({ slider, rank, switches }, kept) {
+  function showKept({ slider, rank, random, switches }, { kept, seed }) {
     const count = kept.filter(Boolean).length, nested = isNested(kept);
     switches.forEach(({ box }, k) => {
       box.checked = kept[k];
     });
     slider.value = count;
-    rank.textContent = count;
+    rank.textContent = `${count} of ${kept.length} kept`;
+    random.textContent = seed ? "Cut another random direction" : "Cut a random direction instead";
     slider.setAttribute("aria-valuetext", nested ? count : `${count}, but not the first ${count}`);
     slider.classList.toggle("playground-off", !nested);
   }
@@ -322,16 +460,37 @@
     });
   }
 
-  function showConfusion({ cells }, { table }, counts) {
+  function showConfusion({ cells, buttons }, { table }, { counts, words: { said, as } }) {
     table.forEach((row, c) => row.forEach((count, answer) => {
-      const cell = cells[c][answer];
-      write(cell, count);
+      const cell = cells[c][answer], button = buttons?.[c][answer];
+      if (button && count) {
+        write(button, count);
+        button.setAttribute("aria-label", `${count}: ${said[c]} read as ${as[answer]}`);
+        if (!button.isConnected) cell.replaceChildren(button);
+      } else write(cell, count);
       cell.className = `playground-${!count ? "quiet" : c === answer ? "right" : "wrong"}`;
       cell.style.setProperty("--share", Math.sqrt(count / counts[c]).toFixed(3));
     }));
     counts.forEach((_, answer) => {
       write(cells.at(-1)[answer], table.reduce((sum, row) => sum + row[answer], 0));
     });
+    const there = buttons?.flat().filter(button => button.isConnected);
+    if (there && !there.some(button => button.tabIndex === 0)) stopAt(buttons, there[0]);
+  }
+
+  // Samples of the number that is pressed, if there is one
+  function showCell({ buttons, panel, text, shown }, open, answers, data) {
+    const { labels, place, words } = data, found = [];
+    buttons?.forEach((row, c) => row.forEach((button, answer) => {
+      button.setAttribute("aria-pressed", open?.[0] === c && open[1] === answer);
+    }));
+    if (open) answers.forEach((answer, i) => {
+      if (labels[i] === open[0] && answer === open[1]) found.push(i);
+    });
+    const drawn = found.filter(i => place.has(i)).slice(0, IN_CELL);
+    panel.classList.toggle("playground-closed", !open);
+    write(text, open ? told(found.length, drawn.length, open, words) : "");
+    shown.replaceChildren(...drawn.map(i => make("li", {}, draw(place.get(i), data))));
   }
 
   function showChanges({ fate, title, text, shown }, changes, data) {
@@ -349,49 +508,75 @@
   // ---- Starting ----
 
   function start({ body, facts, bytes }) {
-    const data = read(facts, bytes);
-    const controls = makeControls(data), recall = makeRecall(data), confusion = makeConfusion(data);
-    const note = data.pictures?.note;
+    const data = read(facts, bytes), all = Array(data.modes).fill(true);
+    const controls = makeControls(data), recall = makeRecall(data), confusion = makeConfusion(data, press);
+    const note = data.pictures?.note, tasks = makeTasks(tasksOf(data.tasks));
     const lost = makeChanges("lost", note ? 6 : 9, note ? 3 : 6);
     const won = makeChanges("won", note ? 2 : 3, note ? 3 : 6);
     const words = make("p", { class: "playground-summary", "aria-live": "polite" });
-    const state = { network: 0, kept: Array.from({ length: data.modes }, (_, k) => k + 1 !== data.cut) };
+    // The seed is that of the random direction that is cut, or 0; open is a number that is pressed
+    const state = { network: 0, kept: all.map((_, k) => k + 1 !== data.cut), seed: 0, open: null };
+
+    // Answers of the network, and what they come to
+    function ask(kept, seed = 0) {
+      const network = data.networks[state.network], { table } = network;
+      const q = seed && randomDirection(seed, table[0].length);
+      const answers = answer(q ? { ...network, table: without(table, q) } : network, kept);
+      return { answers, ...measure(answers, data) };
+    }
 
     function show() {
-      const network = data.networks[state.network];
-      network.answers ??= answer(network, state.kept.map(() => true));
-      network.whole ??= measure(network.answers, data);
-      const answers = answer(network, state.kept), whole = network.whole;
-      const now = measure(answers, data), changes = compare(network.answers, answers, data.labels);
-      showKept(controls, state.kept);
+      const network = data.networks[state.network], whole = network.whole ??= ask(all);
+      const now = ask(state.kept, state.seed), changes = compare(whole.answers, now.answers, data.labels);
+      if (state.open && !now.table[state.open[0]][state.open[1]]) state.open = null;
+      controls.select.value = state.network;
+      showKept(controls, state);
       showRecall(recall, now, whole);
-      showConfusion(confusion, now, data.counts);
+      showConfusion(confusion, now, data);
+      showCell(confusion, state.open, now.answers, data);
       showChanges(lost, changes.lost, data);
       showChanges(won, changes.won, data);
-      words.textContent = summary(network.name, state.kept, now, whole, data.words);
+      words.textContent = summary(network.name, state, now, whole, data.words);
+      return { now, whole };
     }
 
-    function keep(which) {
-      state.kept = state.kept.map((_, k) => which(k));
-      show();
+    // What the reader does: the tasks and the address follow
+    function act(change) {
+      Object.assign(state, change);
+      const { now, whole } = show(), off = [...all.keys()].filter(k => !state.kept[k]);
+      const loss = ({ recall }) => recall.map((after, c) => whole.recall[c] - after);
+      const alone = k => loss(ask(all.map((_, other) => other !== k)));
+      if (!state.seed) tasks.check({ off, alone, losses: loss(now), modes: data.modes, accuracy: now.accuracy });
+      writeAddress(state);
     }
+
+    const keep = which => act({ kept: all.map((_, k) => which(k)), seed: 0 });
 
     function change(network) {
-      state.network = network;
       showNetwork(controls, data.networks[network], data);
+      act({ network });
+    }
+
+    function press(cell) {
+      state.open = String(cell) === String(state.open) ? null : cell;
       show();
     }
 
     controls.select.addEventListener("change", () => change(Number(controls.select.value)));
     controls.all.addEventListener("click", () => keep(() => true));
+    controls.random.addEventListener("click", () =>
+      act({ kept: all, seed: 1 + Math.floor(999999 * Math.random()) }));
     controls.slider.addEventListener("input", () => keep(k => k < Number(controls.slider.value)));
     for (const { box } of controls.switches)
       box.addEventListener("change", () => keep(k => controls.switches[k].box.checked));
 
-    change(0);
+    readAddress(data, state);
+    showNetwork(controls, data.networks[state.network], data);
+    show();
+    if (data.tasks) body.append(tasks.element);
     body.append(
       controls.element, words,
-      make("div", { class: "playground-results" }, recall.element, confusion.element),
+      make("div", { class: "playground-results" }, recall.element, confusion.element), confusion.panel,
       make("div", { class: "playground-changes" }, lost.element, won.element));
     if (note) body.append(make("p", { class: "widget-note" }, note));
     if (data.names) {

@@ -2,6 +2,7 @@
 
 import re
 from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from rnnatomy.networks import runs
 from rnnatomy.report.widgets import playground, widget
 
 from . import pages
+from .conftest import FILES, READY
 
 CUT = 7
 ALL = range(1, 11)
@@ -124,7 +126,15 @@ def test_answers_are_the_library_s_when_one_direction_is_cut(carried, published)
 
 def test_page_is_small_enough(html):
     most = pages.MOST_BYTES - pages.scripts("playground")
-    assert len(html.encode()) <= widget.MOST_BYTES <= most
+    assert len(html.encode()) <= playground.MOST_BYTES <= min(widget.MOST_BYTES, most)
+
+
+def test_a_larger_page_is_refused(planted, monkeypatch):
+    monkeypatch.setattr(playground, "MOST_BYTES", 500)
+    with pytest.raises(
+        ValueError, match=r"the playground takes \d+ bytes, at most 500 are allowed"
+    ):
+        playground.playground([run_of(planted)], None, 1, "fig")
 
 
 def test_page_carries_the_networks_and_the_samples_in_order_of_their_classes(carried, published):
@@ -355,6 +365,47 @@ def test_names_of_classes_are_carried_and_cannot_end_the_script(their_html, thei
     assert len(their_html.encode()) < 150_000
 
 
+def losses_of(page, kept):
+    return page[-1] - page[row(kept)]
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_tasks_can_be_done_by_the_library_s_recalls_and_not_with_all_directions(
+    published, tables, number
+):
+    network, table = published[number], tables[number]
+    asked = playground.tasks(playground.round_coefficients(network))
+    assert {"two", "few"} <= set(asked)
+    single = np.array([losses_of(table, set(ALL) - {k}) for k in ALL])
+    bound = asked.get("one", 0.1)
+    assert (single.max() > bound) == ("one" in asked)
+    two = asked["two"]
+    pairs = [(a, b) for a in ALL for b in range(a + 1, 11)]
+    assert any(
+        (single[[a - 1, b - 1], c] <= two["alone"]).all()
+        and losses_of(table, set(ALL) - {a, b})[c] > two["loss"]
+        for a, b in pairs
+        for c in range(10)
+    )
+    few, counts = asked["few"], np.bincount(network.labels)
+    accuracy = table @ counts / counts.sum()
+    kept = np.array([row.bit_count() for row in range(1024)])
+    assert kept[accuracy > few["accuracy"]].min() == few["kept"] < 10
+
+
+def test_a_task_that_cannot_be_done_is_not_asked(planted):
+    found = playground.round_coefficients(run_of(planted))
+    asked = playground.tasks(found)
+    assert asked["one"] == 0.5 and "two" not in asked
+    nothing = run_of(planted._replace(states=np.zeros_like(planted.states)))
+    assert playground.tasks(playground.round_coefficients(nothing)).keys() <= {"few"}
+
+
+def test_a_page_may_begin_with_all_directions(planted):
+    html = playground.playground([run_of(planted)], None, None, "fig")
+    assert unpack(html).facts["cut"] is None
+
+
 # --- Bad input ----------------------------------------------------------------------------------
 
 PIXELS = np.zeros((60, 2, 2))
@@ -533,7 +584,7 @@ def test_switches_give_the_recalls_of_the_library(page, published, tables, name,
     keep(page, kept)
     table = tables[[network.name for network in published].index(name)]
     assert agree(page, table, kept)
-    assert page.locator(".playground-rank").text_content() == str(len(kept))
+    assert page.locator(".playground-rank").text_content() == f"{len(kept)} of 10 kept"
 
 
 def test_all_else_on_the_page_follows_from_the_answers(page, published):
@@ -586,7 +637,7 @@ def test_nothing_changes_with_all_directions(page):
     page.get_by_role("button", name="Keep all").click()
     assert is_kept(page) == set(ALL)
     assert count(page, "lost") == count(page, "won") == page.locator("canvas").count() == 0
-    live = page.locator("[aria-live=polite]")
+    live = page.locator(".playground-summary")
     expect(live).to_have_text(
         re.compile(r"^With all 10 directions, mnist-0 has an accuracy of 0\.99\d\.$")
     )
@@ -605,7 +656,7 @@ def test_nothing_changes_with_all_directions(page):
 )
 def test_one_sentence_says_what_is_kept_and_what_is_lost(page, kept, start):
     keep(page, kept)
-    text = page.locator("[aria-live=polite]").text_content()
+    text = page.locator(".playground-summary").text_content()
     assert text.startswith(start)
     found = re.search(
         r"mnist-0 has an accuracy of ([\d.]+), against 0\.99\d with the whole readout; "
@@ -621,6 +672,8 @@ def test_one_sentence_says_what_is_kept_and_what_is_lost(page, kept, start):
 def test_works_by_keyboard(page, tables):
     press = page.keyboard.press
     page.get_by_label("Network").focus()
+    press("Tab")
+    expect(page.get_by_role("button", name="random direction")).to_be_focused()
     press("Tab")
     expect(page.get_by_role("button", name="Keep all")).to_be_focused()
     press("Space")
@@ -660,7 +713,7 @@ def test_parts_have_names_for_a_screen_reader(page, published):
         expect(switch(page, k)).to_have_accessible_name(name)
         expect(switch(page, k)).to_have_attribute("aria-description", re.compile("highest for the"))
     expect(page.get_by_role("group", name="Directions kept")).to_have_count(1)
-    expect(page.get_by_role("slider", name=re.compile("^Rank"))).to_have_count(1)
+    expect(page.get_by_role("slider", name=re.compile("^First directions kept"))).to_have_count(1)
     for name in ("Recall of each digit", "Images of each digit"):
         expect(page.get_by_role("table", name=re.compile(name))).to_have_count(1)
     table = page.locator(".playground-confusion")
@@ -688,6 +741,285 @@ def test_any_number_of_classes_and_no_images(visit, planted):
         lost = page.locator(".playground-lost li").all_text_contents()
         assert lost == ["2\u00a0→\u00a00: 12"]
         assert page.locator("canvas").count() == 0
+
+
+# --- Numbers that show their images -------------------------------------------------------------
+
+
+def cell(page, label, answer):
+    rows = page.locator(".playground-confusion tbody tr")
+    return rows.nth(label).locator("td").nth(answer).locator("button")
+
+
+def test_a_number_shows_its_images_until_it_is_pressed_again(page, carried, images):
+    panel, button = page.locator(".playground-cell"), cell(page, 8, 9)
+    times = int(confusion(page)[8, 9])
+    button.click()
+    expect(button).to_have_attribute("aria-pressed", "true")
+    expect(button).to_have_accessible_name(f"{times}: the 8 read as 9")
+    said = panel.locator("p").text_content()
+    found = re.fullmatch(r"(\d+) images of the 8 are read as 9; (\d+) of them are shown\.", said)
+    assert (int(found[1]), int(found[2])) == (times, panel.locator("canvas").count())
+    assert 0 < int(found[2]) <= 24
+    names = panel.locator("canvas").evaluate_all("all => all.map(e => e.ariaLabel)")
+    numbers = [int(name.removeprefix("Test image ")) for name in names]
+    stock = dict(
+        zip(*(carried.facts["pictures"][key] for key in ("number", "sample")), strict=True)
+    )
+    assert {carried.labels[stock[number]] for number in numbers} == {8}
+    drawn = pages.pixels(panel.locator("canvas").first)[:, :, 0]
+    assert np.abs(drawn / 255 - images[numbers[0]]).max() < 0.04
+    button.click()
+    expect(button).to_have_attribute("aria-pressed", "false")
+    expect(panel.locator("p")).to_be_empty()
+    assert panel.locator("canvas").count() == 0
+
+
+def test_lost_images_stay_where_they_are_when_a_number_shows_them_too(page):
+    before = page.locator(".playground-lost canvas").count()
+    cell(page, 8, 9).click()
+    assert page.locator(".playground-lost canvas").count() == before == 18
+    cell(page, 8, 9).click()
+
+
+def test_a_number_that_falls_to_zero_closes(page):
+    cell(page, 8, 9).click()
+    page.get_by_role("slider").fill("0")
+    assert confusion(page)[8, 9] == 0
+    assert page.locator("[aria-pressed=true]").count() == 0
+    expect(page.locator(".playground-cell p")).to_be_empty()
+
+
+def test_numbers_above_zero_are_one_stop_of_tab_and_arrows_lead_to_the_others(page):
+    buttons = page.locator(".playground-confusion button")
+    assert buttons.count() == (confusion(page) > 0).sum()
+    assert page.locator(".playground-confusion button[tabindex='0']").count() == 1
+    press, focused = page.keyboard.press, "document.activeElement.ariaLabel"
+    cell(page, 8, 8).focus()
+    press("ArrowRight")
+    assert page.evaluate(focused).endswith("the 8 read as 9")
+    press("ArrowRight")
+    assert page.evaluate(focused).endswith("the 8 read as 9")
+    press("ArrowDown")
+    assert page.evaluate(focused).endswith("the 9 read as 9")
+    expect(cell(page, 9, 9)).to_have_attribute("tabindex", "0")
+    assert page.locator(".playground-confusion button[tabindex='0']").count() == 1
+    press("Enter")
+    expect(page.locator(".playground-cell p")).to_contain_text("images of the 9 are read as 9")
+    press("Enter")
+    expect(page.locator(".playground-cell p")).to_be_empty()
+
+
+def test_tab_leads_through_all_controls_in_order_and_each_is_seen_to_have_the_focus(page):
+    body = page.locator(".widget-body")
+    controls = body.locator(":is(input, select, button):not([tabindex='-1'])")
+    assert controls.count() == 1 + 2 + 1 + 10 + 1
+    controls.first.focus()
+    for at in range(controls.count()):
+        if at:
+            page.keyboard.press("Tab")
+        expect(controls.nth(at)).to_be_focused()
+        assert "2px" in controls.nth(at).evaluate("e => getComputedStyle(e).outline")
+    page.keyboard.press("Tab")
+    assert not body.evaluate("body => body.contains(document.activeElement)")
+
+
+def test_numbers_are_large_enough_to_press(page):
+    before = page.viewport_size
+    page.set_viewport_size(before | {"width": 400})
+    boxes = [one.bounding_box() for one in page.locator(".playground-confusion button").all()]
+    page.set_viewport_size(before)
+    assert min(min(box["width"], box["height"]) for box in boxes) >= 24
+
+
+def test_fits_a_narrow_screen_with_images_of_a_number(page):
+    cell(page, 8, 9).click()
+    assert pages.sticking_out(page, 400) == []
+    cell(page, 8, 9).click()
+
+
+# --- A random direction -------------------------------------------------------------------------
+
+
+def random_direction(seed, classes):
+    """The page's: mulberry32, and Box and Muller."""
+    mask, state = 2**32 - 1, seed
+
+    def draw():
+        nonlocal state
+        state = state + 0x6D2B79F5 & mask
+        mixed = (state ^ state >> 15) * (state | 1) & mask
+        mixed ^= mixed + ((mixed ^ mixed >> 7) * (mixed | 61) & mask) & mask
+        return (mixed ^ mixed >> 14) / 2**32
+
+    pairs = [(draw(), draw()) for _ in range(classes)]
+    q = np.array([np.sqrt(-2 * np.log(1 - u)) * np.cos(2 * np.pi * v) for u, v in pairs])
+    return q / np.linalg.norm(q)
+
+
+def seed_of(page):
+    return int(re.search(r"seed=(\d+)", page.url)[1])
+
+
+@pytest.fixture(scope="module")
+def served(html, visit):
+    """Open the page as a server gives it, at an address with what is asked."""
+    with visit(html, reduced_motion="reduce") as page:
+        text, folder = page.url, page.url.rpartition("/")[0]
+        names = {"/": text} | {f"/_static/{name}": f"{folder}/_static/{name}" for name in FILES}
+
+        def answer(route):
+            path = unquote(urlsplit(names[urlsplit(route.request.url).path]).path)
+            route.fulfill(path=path)
+
+        context = page.context.browser.new_context(reduced_motion="reduce")
+        context.route("http://book.test/**", answer)
+        opened = context.new_page()
+
+        def go(asked=""):
+            opened.goto(f"http://book.test/{asked}")
+            opened.wait_for_function(READY)
+            return opened
+
+        yield go
+        context.close()
+
+
+def test_a_random_direction_is_cut_from_the_whole_readout(served, published):
+    page = served("?net=2")
+    page.get_by_role("button", name="Cut a random direction instead").click()
+    first = seed_of(page)
+    page.get_by_role("button", name="Cut another random direction").click()
+    assert seed_of(page) != first
+    network, q = published[1], random_direction(seed_of(page), 10)
+    z = network.states @ network.readout.T
+    exact = cutoffs.recall(z - np.outer(z @ q, q) + network.bias, network.labels)
+    np.testing.assert_allclose(bars(page)[:-1], exact, atol=0.006)
+    said = page.locator(".playground-summary")
+    expect(said).to_have_text(re.compile("^Without a random direction, mnist-1 has an accuracy of"))
+    assert is_kept(page) == set(ALL)
+
+
+def test_a_seed_stands_for_one_direction_in_the_recalls(served, published):
+    page = served("?seed=24")
+    network, q = published[0], random_direction(24, 10)
+    z = network.states @ network.readout.T
+    exact = cutoffs.recall(z - np.outer(z @ q, q) + network.bias, network.labels)
+    whole = cutoffs.recall(network.logits, network.labels)
+    assert np.abs(exact - whole).max() > 0.006
+    np.testing.assert_allclose(bars(page)[:-1], exact, atol=0.003)
+
+
+@pytest.mark.parametrize("how", ["switch", "Keep all", "slider"])
+def test_any_other_setting_ends_the_random_direction(served, how):
+    page = served("?seed=24")
+    if how == "switch":
+        switch(page, 7).click()
+    elif how == "slider":
+        page.get_by_role("slider").fill("6")
+    else:
+        page.get_by_role("button", name=how).click()
+    assert "random" not in page.locator(".playground-summary").text_content()
+    expect(page.get_by_role("button", name="Cut a random direction instead")).to_have_count(1)
+    assert "seed" not in page.url
+
+
+# --- Tasks --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def all_kept(published, images):
+    return playground.playground(published, images, None, "fig-beside")
+
+
+SOLVED = "all => all.map((e, i) => e.dataset.solved ? i + 1 : 0).filter(Boolean)"
+
+
+def solved(page):
+    return page.locator(".playground-tasks li").evaluate_all(SOLVED)
+
+
+def test_tasks_are_ticked_when_they_are_solved_and_not_before(visit, all_kept):
+    with visit(all_kept) as page:
+        assert page.locator(".playground-tasks li").count() == 3
+        assert is_kept(page) == set(ALL) and solved(page) == []
+        switch(page, 10).click()
+        assert solved(page) == []
+        switch(page, 10).click()
+        switch(page, 7).click()
+        assert solved(page) == [1]
+        voice = page.locator(".playground-tasks [aria-live=polite]")
+        expect(voice).to_have_text("Task 1 is solved.")
+        switch(page, 7).click()
+        for k in (1, 3):
+            switch(page, k).click()
+        assert solved(page) == [1]
+        page.get_by_role("button", name="Keep all").click()
+        for k in (1, 2):
+            switch(page, k).click()
+        assert solved(page) == [1, 2]
+        page.get_by_role("slider").fill("4")
+        assert solved(page) == [1, 2]
+        page.get_by_role("button", name="random").click()
+        assert solved(page) == [1, 2]
+
+
+def test_the_third_task_is_solved_by_some_switches(visit, all_kept, tables, published):
+    counts = np.bincount(published[0].labels)
+    accuracy = tables[0] @ counts / counts.sum()
+    four = [rows for rows in range(1024) if rows.bit_count() == 4]
+    best = max(four, key=lambda rows: accuracy[rows])
+    with visit(all_kept) as page:
+        for k in ALL:
+            if not best >> k - 1 & 1:
+                switch(page, k).click()
+        assert 3 in solved(page)
+
+
+def test_a_page_that_begins_with_a_direction_cut_ticks_nothing_by_itself(visit, html):
+    with visit(html) as page:
+        assert solved(page) == []
+
+
+# --- The address --------------------------------------------------------------------------------
+
+
+def test_the_address_follows_what_the_reader_does_and_gives_it_back(served):
+    page = served("?other=1#fig-beside")
+    assert page.url == "http://book.test/?other=1#fig-beside"
+    page.get_by_role("button", name="Keep all").click()
+    assert page.url == "http://book.test/?other=1&cut=0&net=1#fig-beside"
+    page.get_by_label("Network").select_option("mnist-2")
+    for k in (2, 5):
+        switch(page, k).click()
+    assert page.url == "http://book.test/?other=1&cut=2.5&net=3#fig-beside"
+    before = bars(page)
+    page.reload()
+    page.wait_for_function(READY)
+    assert is_kept(page) == set(ALL) - {2, 5} and bars(page) == before
+    expect(page.get_by_label("Network")).to_have_value("2")
+    assert page.locator(".playground-tasks [data-solved]").count() == 0
+
+
+def test_an_address_may_ask_for_all_directions(served):
+    assert is_kept(served("?cut=0")) == set(ALL)
+    assert is_kept(served("?cut=1.2.3.4.5.6.7.8.9.10")) == set()
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "cut=", "cut=11", "cut=2.0", "cut=0.0", "cut=-1", "cut=2,5", "cut=<b>", "cut=2..5",
+        "cut=1e1", "net=0", "net=6", "net=x", "net=1.5", "seed=0", "seed=-3", "seed=1e9",
+        "seed=12345678901", "cut=NaN&net=&seed=%00",
+    ],
+)  # fmt: skip
+def test_an_address_that_makes_no_sense_is_ignored(served, asked):
+    page = served(f"?{asked}")
+    assert is_kept(page) == set(ALL) - {CUT}
+    expect(page.get_by_label("Network")).to_have_value("0")
+    said = page.locator(".playground-summary")
+    expect(said).to_have_text(re.compile("^Without direction 7, mnist-0"))
 
 
 # --- A network from elsewhere, in the browser ---------------------------------------------------
@@ -734,7 +1066,7 @@ def test_names_are_text_and_short_where_there_is_little_room(their):
 
 def test_says_classes_and_sequences_in_place_of_digits_and_images(their):
     text = their.locator(".widget-body").inner_text()
-    assert not re.search("digit|image", text, re.I)
+    assert not re.search("digit|image|task|can you", text, re.I)
     assert "Sequences of each class (row) by answer (column)" in text
     assert "Recall of each class" in text and "logits of the classes (in the order" in text
     found = re.search(r"; class “\u2068(.+)\u2069” loses most, its recall goes from ([\d.]+)", text)
@@ -770,6 +1102,29 @@ def test_lines_follow_the_theme(their):
     dark = their.evaluate(stroke)
     their.evaluate("document.documentElement.dataset.theme = 'light'")
     assert light != dark
+
+
+def test_a_number_shows_its_sequences(their, theirs):
+    rows = confusion(their)
+    label, answer = next(zip(*np.nonzero(rows * (1 - np.eye(12, dtype=int))), strict=True))
+    cell(their, label, answer).click()
+    panel = their.locator(".playground-cell")
+    said = panel.locator("p").text_content()
+    names = [f"\u2068{NAMES[k]}\u2069" for k in (label, answer)]
+    assert re.match(rf"{rows[label, answer]} sequences? of class “{names[0]}” (is|are) read", said)
+    assert names[1] in said
+    assert panel.locator("svg[role=img]").count() > 0
+    assert panel.locator("svg").first.get_attribute("aria-label").startswith("Test sequence ")
+    assert pages.sticking_out(their, 400) == []
+    cell(their, label, answer).click()
+
+
+def test_twelve_columns_are_wide_enough_to_press(their):
+    before = their.viewport_size
+    their.set_viewport_size(before | {"width": 400})
+    boxes = [one.bounding_box() for one in their.locator(".playground-confusion button").all()]
+    their.set_viewport_size(before)
+    assert min(min(box["width"], box["height"]) for box in boxes) >= 24
 
 
 @pytest.mark.parametrize("width", [1400, 700, 400])

@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
 from scipy import sparse
 
-from rnnatomy.analysis import svd
+from rnnatomy.analysis import cutoffs, svd
 from rnnatomy.networks import runs
 from rnnatomy.report import plots
 from rnnatomy.report.widgets import widget
@@ -35,12 +35,12 @@ STEPS_PER_SPREAD = 11
 """Rounding steps in the standard deviation of a class along a direction, to begin with."""
 
 
-PICTURES = 400
+MOST_BYTES = 546_000
+"""Most bytes of the page's HTML: fewer than of other widgets, as the script is longer."""
+
+
+PICTURES = 320
 """Most images, or drawn sequences, that a page carries."""
-
-
-GREYS = 15
-"""Value of white in the images of a page; black is 0."""
 
 
 LETTERS = 12
@@ -59,10 +59,21 @@ HEIGHTS = 63
 """Level of the highest point of the sequences of a page; the lowest is at 0."""
 
 
+LOSSES = (0.5, 0.25, 0.1)
+"""Losses of recall, of which a task asks for the largest that is to be had."""
+
+
+ALONE = 0.1
+"""Most loss of recall by either of two directions that a task asks for."""
+
+
 _COLOURS = (*plots.DIGIT_COLOURS, "#2e8b57", "#e377c2")  # of classes, of which there are no more
 
 
 _LEVELS = 1 << 15  # so that a folded level fits in two bytes
+
+
+_MARGIN = 0.005  # by which a task is solvable, more than arithmetic in the browser may differ
 
 
 _ATTEMPTS = 16
@@ -129,7 +140,7 @@ class Coefficients(NamedTuple):
 def show(
     networks: Sequence[Network],
     images: Float[np.ndarray, "sample row column"] | None,
-    cut: int,
+    cut: int | None,
     figure: str,
     *,
     series: Sequence[Float[np.ndarray, "_ feature"]] | None = None,
@@ -143,7 +154,7 @@ def show(
 def playground(
     networks: Sequence[Network],
     images: Float[np.ndarray, "sample row column"] | None,
-    cut: int,
+    cut: int | None,
     figure: str,
     *,
     series: Sequence[Float[np.ndarray, "_ feature"]] | None = None,
@@ -158,7 +169,7 @@ def playground(
             first is shown first.
         images: of the samples, intensities as a fraction (0..1), or None where they are not at
             hand: then changes are told as numbers.
-        cut: the direction that is off at first, from 1 to the number of directions.
+        cut: the direction that is off at first, from 1 to the number of directions; None: none.
         figure: identifier, on the same page, of the static figure to read without the script.
         series: of the samples, in place of images: finite numbers, (time, feature), where samples
             may differ in time.
@@ -166,7 +177,7 @@ def playground(
 
     Raises:
         ValueError: if the networks, the images, the series, the names or the direction do not fit,
-            or make a page of more than ``widget.MOST_BYTES``.
+            or make a page of more than ``MOST_BYTES``.
     """
     _check(networks, images, series, cut)
     if names is not None:
@@ -177,16 +188,54 @@ def playground(
     if names is not None or series is not None or classes > len(plots.DIGIT_COLOURS):
         sample = "sequence" if images is None else "image"
         facts["names"] = _facts_of_names(names or [str(c) for c in range(classes)], sample)
+    elif asked := tasks(found[0]):
+        facts["tasks"] = asked
     if images is None and series is None:
         return _page(facts, levels, figure)
     chosen = choose_pictures(found, PICTURES)
     numbers = _in_order_of_classes(networks[0])[chosen]
     if images is not None:
-        pictures, data = _pack_images(images[numbers])
+        pictures, data = widget.pack_images(images[numbers])
     if series is not None:
         pictures, data = _pack_series(series, numbers)
     facts["pictures"] = pictures | {"sample": chosen.tolist(), "number": numbers.tolist()}
     return _page(facts, levels + data, figure)
+
+
+def tasks(one: Coefficients) -> dict[str, Any]:
+    """Find what a reader can be asked to do with a network, under any of its cutoffs.
+
+    Returns:
+        "one": a loss of recall, which one direction takes from a class. "two": "loss", which two
+        directions take, and "alone", the most that either of them takes. "few": "kept", the fewest
+        directions with an "accuracy" above a little less than that of all. A task that cannot be
+        done is left out.
+    """
+    modes = len(one.parts.s)
+    parts = svd.SVD(one.parts.U, one.parts.s, np.eye(modes))
+    recall = cutoffs.every_cutoff(parts, one.bias, one.values, one.labels)
+    loss, bits = recall[-1] - recall, 1 << np.arange(modes)
+    single = loss[len(loss) - 1 - bits]
+    asked: dict[str, Any] = {}
+    if (most := _task_loss(single.max())) is not None:
+        asked["one"] = most
+    first, second = np.triu_indices(modes, 1)
+    pairs = loss[len(loss) - 1 - bits[first] - bits[second]]
+    small = np.maximum(single[first], single[second]) < ALONE - _MARGIN
+    if (most := _task_loss(pairs[small].max(initial=0))) is not None:
+        asked["two"] = {"loss": most, "alone": ALONE}
+    accuracy = recall @ np.bincount(one.labels) / len(one.labels)
+    least = np.floor(9.5 * accuracy[-1]) / 10
+    kept = np.array([int(row).bit_count() for row in range(len(accuracy))])
+    fewest = int(kept[accuracy > least + _MARGIN].min())
+    if fewest < modes:
+        asked["few"] = {"kept": fewest, "accuracy": float(least)}
+    return asked
+
+
+def _task_loss(most: float) -> float | None:
+    """Return the largest of ``LOSSES`` that is clearly exceeded, if one is."""
+    return next((loss for loss in LOSSES if most > loss + _MARGIN), None)
 
 
 def round_coefficients(network: Network) -> Coefficients:
@@ -406,7 +455,9 @@ def _kinds_of_change(one: Coefficients) -> Int[np.ndarray, "sample cutoff"]:
     return np.where(changed, (before * classes + after) * 2 + lost, -1)
 
 
-def _facts(networks: Sequence[Network], found: Sequence[Coefficients], cut: int) -> dict[str, Any]:
+def _facts(
+    networks: Sequence[Network], found: Sequence[Coefficients], cut: int | None
+) -> dict[str, Any]:
     """Gather what the script needs beside the bytes."""
     return {
         "cut": cut,
@@ -462,12 +513,6 @@ def _pack_levels(found: Sequence[Coefficients]) -> bytes:
     return widget.fold(np.stack([one.levels.T for one in found]))
 
 
-def _pack_images(images: Float[np.ndarray, "picture row column"]) -> tuple[dict[str, Any], bytes]:
-    """Lay images out as bytes, with what the script needs to read them."""
-    greys = np.rint(images * GREYS).astype(np.uint8)
-    return {"shape": images.shape[1:], "white": GREYS}, greys.tobytes()
-
-
 def _pack_series(
     series: Sequence[Float[np.ndarray, "_ feature"]], numbers: Int[np.ndarray, " picture"]
 ) -> tuple[dict[str, Any], bytes]:
@@ -520,14 +565,20 @@ def _page(facts: dict[str, Any], data: bytes, figure: str) -> str:
     sentence = """With JavaScript, in a current browser, this is a playground: switches
 that take directions out of the readout, and what the network still reads. Without them, see"""
     advice = "give fewer networks, or neither images nor series"
-    return widget.widget("playground", sentence, figure, facts, data, advice)
+    page = widget.widget("playground", sentence, figure, facts, data, advice)
+    size = len(page.encode())
+    if size > MOST_BYTES:
+        raise ValueError(
+            f"the playground takes {size} bytes, at most {MOST_BYTES} are allowed: {advice}."
+        )
+    return page
 
 
 def _check(
     networks: Sequence[Network],
     images: np.ndarray | None,
     series: Sequence[np.ndarray] | None,
-    cut: int,
+    cut: int | None,
 ) -> None:
     """Refuse what does not fit, in one sentence."""
     if not networks:
@@ -537,14 +588,14 @@ def _check(
     first = networks[0]
     assert first.labels is not None
     modes = min(first.readout.shape)
-    if not 1 <= cut <= modes:
+    if cut is not None and not 1 <= cut <= modes:
         raise ValueError(f"cut is {cut}: choose a direction from 1 to {modes}.")
     if images is not None and series is not None:
         raise ValueError(
             "both images and series are given: give one of them, and None as the other."
         )
     if images is not None:
-        _check_images(images, len(first.labels))
+        widget.check_images(images, len(first.labels))
     if series is not None:
         _check_series(series, len(first.labels))
 
@@ -578,17 +629,6 @@ def _check_series(series: Sequence[np.ndarray], samples: int) -> None:
                 f"series {number} holds numbers that are not finite: fill them in, or leave the "
                 "sample out."
             )
-
-
-def _check_images(images: np.ndarray, samples: int) -> None:
-    if images.ndim != 3 or len(images) != samples:
-        raise ValueError(
-            f"images have shape {images.shape}: give ({samples}, row, column), one for each sample."
-        )
-    if not (images.min() >= 0 and images.max() <= 1):
-        raise ValueError(
-            f"images range from {images.min():g} to {images.max():g}: give fractions (0..1)."
-        )
 
 
 def _in_order_of_classes(network: Network) -> Int[np.ndarray, " sample"]:

@@ -16,9 +16,6 @@ from rnnatomy.report.widgets import widget
 STATES = ("nothing", "first", "second", "both", "control")
 """What is taken out: nothing, one direction or the other, both, or two others in their place."""
 
-GREYS = 15
-"""Value of white in the images of a page; black is 0."""
-
 
 class Answers(NamedTuple):
     """What samples of one class are read as.
@@ -101,9 +98,9 @@ def vanish(
         "kept": found.kept.tolist(),
         "answers": found.states[:, shown].tolist(),
         "shape": None if images is None else list(images.shape[1:]),
-        "white": GREYS,
+        "white": widget.GREYS,
     }
-    data = b"" if images is None else np.rint(images * GREYS).astype(np.uint8).tobytes()
+    data = b"" if images is None else widget.pack_images(images)[1]
     sentence = """With JavaScript, in a current browser, two switches here take directions out of
 a network, and the digits that it no longer reads vanish. Without them, see"""
     return widget.widget("vanish", sentence, figure, facts, data, "show fewer digits")

@@ -10,10 +10,14 @@ from html import escape
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int, Shaped
+from jaxtyping import Float, Int, Shaped
 
 MOST_BYTES = 560_000
 """Most bytes of a widget's HTML."""
+
+
+GREYS = 15
+"""Value of white in the images of a page; black is 0."""
 
 
 def show(page: str, words: str) -> None:
@@ -78,3 +82,25 @@ def fold(levels: Int[np.ndarray, "..."]) -> bytes:
     """
     wide = levels.astype(np.int32)
     return planes(np.where(wide < 0, -2 * wide - 1, 2 * wide).astype(np.uint16))
+
+
+def pack_images(images: Float[np.ndarray, "image row column"]) -> tuple[dict[str, Any], bytes]:
+    """Lay images out as bytes, in whole greys, with what a script needs to read them.
+
+    Args:
+        images: intensities as a fraction (0..1).
+    """
+    greys = np.rint(images * GREYS).astype(np.uint8)
+    return {"shape": images.shape[1:], "white": GREYS}, greys.tobytes()
+
+
+def check_images(images: np.ndarray, samples: int) -> None:
+    """Refuse images that are not one for each sample, or no fractions, in one sentence."""
+    if images.ndim != 3 or len(images) != samples or not images.size:
+        raise ValueError(
+            f"images have shape {images.shape}: give ({samples}, row, column), one for each sample."
+        )
+    if not (images.min() >= 0 and images.max() <= 1):
+        raise ValueError(
+            f"images range from {images.min():g} to {images.max():g}: give fractions (0..1)."
+        )
