@@ -23,11 +23,25 @@
     const arrays = facts.sizes.map(size => numbers.subarray(start, start += size));
     const [startKernel, startBias, inputKernel, kernel, bias, readKernel, readBias, points] = arrays;
     const decoder = { startKernel, startBias, inputKernel, kernel, bias, readKernel, readBias };
-    const data = { ...facts, decoder, points, labels: bytes.subarray(4 * all) };
-    return { ...data, middles: middles(data) };
+    let at = 4 * all;
+    const next = count => bytes.subarray(at, at += count), labels = next(points.length / 2);
+    const images = facts.images && { ...facts.images, greys: next(count(facts.images)) };
+    const reader = facts.reader && readReader(facts.reader, bytes.subarray(at));
+    return { ...facts, decoder, points, labels, images, reader };
   }
 
-  // ---- The decoder ----
+  const count = ({ shape: [height, width], sample }) => height * width * sample.length;
+
+  // The classifier's arrays, each of which has a step of its own
+  function readReader({ sizes, steps }, bytes) {
+    const levels = kit.wholes(bytes);
+    let start = 0;
+    const [inputKernel, kernel, bias, readKernel, readBias] = sizes.map((size, i) =>
+      Float64Array.from(levels.subarray(start, start += size), level => level * steps[i]));
+    return { inputKernel, kernel, bias, readKernel, readBias };
+  }
+
+  // ---- The networks ----
 
   // bias + input kernel; kernels are row by row, one row for each input
   function affine(input, kernel, bias) {
@@ -38,22 +52,37 @@
     return sums;
   }
 
-  // The brightness of all pixels, row by row. The LSTM starts from a state made of the place, is fed
-  // the place at every row, and never what it has drawn; its gates are in, forget, cell and out.
+  // One step of an LSTM, whose gates are in, forget, cell and out
+  function advance(gates, state, cell) {
+    const hidden = cell.length;
+    for (let k = 0; k < hidden; k++) {
+      const [i, f, o] = [gates[k], gates[hidden + k], gates[3 * hidden + k]].map(sigmoid);
+      cell[k] = f * cell[k] + i * Math.tanh(gates[2 * hidden + k]);
+      state[k] = o * Math.tanh(cell[k]);
+    }
+  }
+
+  // The brightness of all pixels, row by row. The decoder starts from a state made of the place, is
+  // fed the place at every row, and never what it has drawn.
   function draw(place, { decoder: d, rows, columns, hidden }) {
     const begun = affine(place, d.startKernel, d.startBias), pixels = new Float64Array(rows * columns);
     const fed = affine(place, d.inputKernel, d.bias), cell = begun.slice(0, hidden);
     const state = begun.slice(hidden).map(Math.tanh);
     for (let row = 0; row < rows; row++) {
-      const gates = affine(state, d.kernel, fed);
-      for (let k = 0; k < hidden; k++) {
-        const [i, f, o] = [gates[k], gates[hidden + k], gates[3 * hidden + k]].map(sigmoid);
-        cell[k] = f * cell[k] + i * Math.tanh(gates[2 * hidden + k]);
-        state[k] = o * Math.tanh(cell[k]);
-      }
+      advance(affine(state, d.kernel, fed), state, cell);
       pixels.set(affine(state, d.readKernel, d.readBias).map(sigmoid), row * columns);
     }
     return pixels;
+  }
+
+  // The probability of each digit, from a classifier that reads all rows of a drawing
+  function judge(pixels, { reader: r, columns }) {
+    const state = new Float64Array(r.bias.length / 4), cell = state.slice();
+    for (let at = 0; at < pixels.length; at += columns)
+      advance(affine(state, r.kernel, affine(pixels.subarray(at, at + columns), r.inputKernel, r.bias)), state, cell);
+    const scores = affine(state, r.readKernel, r.readBias), top = Math.max(...scores);
+    const shares = scores.map(score => Math.exp(score - top)), sum = shares.reduce((a, b) => a + b);
+    return shares.map(share => share / sum);
   }
 
   // ---- The plane ----
@@ -64,22 +93,14 @@
 
   const snap = (value, digits) => Number(value.toFixed(digits)) + 0;
 
-  function nearest([x, y], { points, labels }) {
-    let best = 0, least = Infinity;
-    labels.forEach((_, i) => {
-      const distance = (points[2 * i] - x) ** 2 + (points[2 * i + 1] - y) ** 2;
-      if (distance < least) [best, least] = [i, distance];
+  // Of some samples, that whose point is nearest: which of them, its number, and how far it is
+  function nearest([x, y], { points }, samples) {
+    let found = { away: Infinity };
+    samples.forEach((sample, which) => {
+      const away = Math.hypot(points[2 * sample] - x, points[2 * sample + 1] - y);
+      if (away < found.away) found = { which, sample, away };
     });
-    return labels[best];
-  }
-
-  // The middle of each digit that has points: the medians of its coordinates
-  function middles({ points, labels, colours }) {
-    const median = values => values.sort((a, b) => a - b)[values.length >> 1];
-    return [...colours.keys()].map(digit => {
-      const own = [...labels.keys()].filter(i => labels[i] === digit);
-      return { digit, place: own.length ? [0, 1].map(axis => median(own.map(i => points[2 * i + axis]))) : null };
-    }).filter(({ place }) => place);
+    return found;
   }
 
   // Places pushed from one another, a little at a time, until numerals there do not touch
@@ -109,10 +130,10 @@
   // ---- Words ----
 
   // What the plane shows: where the digits lie
-  const describe = ({ labels, middles }, digits) => `${labels.length} points of ${middles.length} digits. ` +
-    `The middle of each: ${middles.map(({ digit, place }) => `${digit} at ${told(place, digits)}`).join("; ")}.`;
+  const describe = ({ labels, numerals }, digits) => `${labels.length} points of ${numerals.length} digits. ` +
+    `The numeral of each: ${numerals.map(([digit, ...place]) => `${digit} at ${told(place, digits)}`).join("; ")}.`;
 
-  const told = (place, digits) => place.map(value => minus(value.toFixed(digits))).join(", ");
+  const told = (place, digits) => [...place].map(value => minus(value.toFixed(digits))).join(", ");
 
   const HELP = "Drag the ring, or press anywhere on the plane; with the keyboard, arrow keys move it, with " +
     "Shift in finer steps, Home goes to the origin, and space draws the digit.";
@@ -151,6 +172,26 @@
     const element = make("p", { class: "pad-readout" },
       make("span", {}, "ζ = (", place, ")"), make("span", {}, "nearest point: digit ", label, spot));
     return { place, label, spot, element };
+  }
+
+  // The nearest real image: a picture, words, and a mark on the plane
+  function makeReal({ images: { shape: [height, width], sample }, labels }) {
+    const canvas = make("canvas", { class: "pad-image", width, height, role: "img" });
+    const label = make("b", { class: "pad-real-label" }), away = make("b", { class: "pad-away" });
+    const part = `of the ${sample.length} real images that the page carries`;
+    const which = sample.length < labels.length ? part : "real image";
+    const element = make("div", { class: "pad-real" }, canvas,
+      make("p", {}, `Nearest ${which}: digit `, label, ", ", away, " away"));
+    return { canvas, label, away, element, mark: make("span", { class: "pad-mark", "aria-hidden": "true" }) };
+  }
+
+  // What a classifier says of the drawing: in words, and as a bar for each digit
+  function makeReading({ colours }) {
+    const answer = make("b", { class: "pad-answer" });
+    const bars = colours.map((_, digit) => make("span", {}, make("i"), digit));
+    const element = make("div", { class: "pad-reading" }, make("p", {}, "A classifier reads: ", answer),
+      make("div", { class: "pad-bars", "aria-hidden": "true" }, ...bars));
+    return { answer, bars, element };
   }
 
   // ---- Drawing ----
@@ -206,9 +247,9 @@
     context.font = `700 17px ${inks.font}`;
     context.fillStyle = inks.ink;
     context.textAlign = "center";
-    spread(data.middles.map(({ place }) => project(place))).forEach((place, i) => {
-      context.strokeText(data.middles[i].digit, ...place);
-      context.fillText(data.middles[i].digit, ...place);
+    spread(data.numerals.map(([, ...place]) => project(place))).forEach((place, i) => {
+      context.strokeText(data.numerals[i][0], ...place);
+      context.fillText(data.numerals[i][0], ...place);
     });
   }
 
@@ -220,13 +261,35 @@
     [...strip.children].forEach((mark, k) => mark.classList.toggle("pad-done", k < row));
   }
 
+  function drawReal({ canvas, label, away, mark }, { which, sample, away: far }, data, digits) {
+    const { images: { greys, white }, points, labels, low, width } = data, size = canvas.width * canvas.height;
+    const own = greys.subarray(which * size, (which + 1) * size);
+    kit.putGreys(canvas, Float64Array.from(own, grey => grey / white));
+    write(label, labels[sample]);
+    write(away, far.toFixed(digits));
+    const [x, y] = [0, 1].map(axis => 100 * (points[2 * sample + axis] - low[axis]) / width);
+    Object.assign(mark.style, { left: `${x}%`, top: `${100 - y}%` });
+  }
+
+  function drawReading({ answer, bars }, shares) {
+    const best = shares.indexOf(Math.max(...shares));
+    write(answer, `${best} (${shares[best].toFixed(2)})`);
+    bars.forEach((bar, digit) => {
+      bar.classList.toggle("pad-best", digit === best);
+      bar.firstChild.style.height = `${1.5 * shares[digit]}rem`;
+    });
+  }
+
   // ---- Use ----
 
   function start({ body, facts, bytes, note }) {
     const data = read(facts, bytes), digits = digitsOf(data);
-    const plane = makePlane(data, digits), digit = makeDigit(data), controls = makeControls(data), readout = makeReadout();
+    const plane = makePlane(data, digits), digit = makeDigit(data);
+    const controls = makeControls(data), readout = makeReadout();
+    const real = data.images && makeReal(data), reading = data.reader && makeReading(data);
     const words = kit.makeVoice(), calm = matchMedia("(prefers-reduced-motion: reduce)");
-    const state = { place: [0, 0], row: data.rows, pixels: null, label: 0 };
+    const state = { place: [0, 0], row: data.rows, pixels: null, label: 0, image: null };
+    const every = [...data.labels.keys()];
     let before = state.place;
 
     function showRow(row) {
@@ -248,9 +311,12 @@
 
     function tell() {
       const place = told(state.place, digits);
-      write(words, `Point ${place}, nearest point: digit ${state.label}; row ${state.row} of ${data.rows}.`);
+      write(words, `Point ${place}, nearest point: digit ${state.label}; row ${state.row} of ${data.rows}.` +
+        [reading, real].map(part => part ? ` ${part.element.querySelector("p").textContent}.` : "").join(""));
       plane.element.setAttribute("aria-description", `The ring is at ${place}. ${HELP}`);
       digit.canvas.setAttribute("aria-label", describeDigit());
+      real?.canvas.setAttribute("aria-label", `Real image of a ${real.label.textContent}, ` +
+        `whose point is at ${told(data.points.subarray(2 * state.image.sample, 2 * state.image.sample + 2), digits)}`);
     }
 
     const player = kit.makePlayer({
@@ -270,7 +336,12 @@
         return snap(clamp(Math.round(value / unit), least, most) * unit, digits);
       });
       state.pixels = draw(state.place, data);
-      state.label = nearest(state.place, data);
+      state.label = data.labels[nearest(state.place, data, every).sample];
+      if (real) {
+        state.image = nearest(state.place, data, data.images.sample);
+        drawReal(real, state.image, data, digits);
+      }
+      if (reading) drawReading(reading, judge(state.pixels, data));
       const [x, y] = state.place.map((value, i) => 100 * (value - low[i]) / width);
       Object.assign(plane.handle.style, { left: `${x}%`, top: `${100 - y}%` });
       write(readout.place, told(state.place, digits));
@@ -312,12 +383,22 @@
 
     put(state.place);
     player.go(data.rows);
+    if (real) plane.handle.before(real.mark);
+    const help = [
+      "Each point is where the encoder puts an image, in the colour of its digit; a numeral stands where the " +
+        "points around are most of all of that digit.",
+      real ? "A small square marks the nearest real image." : "",
+      reading ? "The classifier reads the whole drawing, row by row, and takes all for digits." : "",
+      HELP,
+    ].filter(text => text).join(" ");
     body.append(
+      make("p", { class: "pad-lead" }, "Press on a numeral: the decoder draws that digit, as well as it can."),
       make("div", { class: "pad-stage" }, plane.element,
-        make("div", { class: "pad-side" }, digit.element, digit.strip, controls.element, readout.element)),
+        make("div", { class: "pad-side" }, digit.element, digit.strip, controls.element, readout.element,
+          ...reading ? [reading.element] : []),
+        ...real ? [real.element] : []),
       words,
-      note("Each point is where the encoder puts an image, in the colour of its digit; a numeral stands near " +
-        `the middle of each digit’s points. ${HELP}`));
+      note(help));
     kit.keepDrawn(plane.element, inks => drawPlane(plane.canvas, data, inks));
   }
 

@@ -285,3 +285,12 @@ def test_shades_stand_off_from_the_page_and_come_in_an_order(ground):
     assert (np.diff(light) > 0).all()
     high, low = (f(light, luminance(np.array(ground))) + 0.05 for f in (np.maximum, np.minimum))
     assert (high / low > 1.8).all()
+
+
+def test_places_too_near_are_pushed_apart_and_others_stay():
+    places = np.array([[0.0, 0.0], [0.1, 0.0], [0.0, 0.2], [5.0, 5.0]])
+    found = plots.spread(places, 1.0)
+    gaps = np.linalg.norm(found[:, None] - found, axis=-1)[np.triu_indices(4, 1)]
+    assert gaps.min() >= 0.99 and found[3].tolist() == [5.0, 5.0]
+    np.testing.assert_allclose(found[:3].mean(axis=0), places[:3].mean(axis=0), atol=1e-9)
+    assert (plots.spread(found, 1.0) == found).all()

@@ -382,6 +382,31 @@ def shades(count: int) -> Float[np.ndarray, "count rgba=4"]:
     return SHADES(np.linspace(0, 1, count))
 
 
+def spread(
+    places: Float[np.ndarray, "place axis=2"], apart: float
+) -> Float[np.ndarray, "place axis=2"]:
+    """Push places of words from each other, a little at a time, until none are too near.
+
+    Args:
+        places: no two the same.
+        apart: the least distance, in the units of the places.
+
+    Returns:
+        Places at least ``apart`` from each other, up to a hundredth of it, or as far as 1,000
+        pushes bring them.
+    """
+    places = places.astype(float)
+    for _ in range(1000):
+        gaps = places[:, None] - places
+        long = np.linalg.norm(gaps, axis=-1, keepdims=True)
+        near = (long > 0) & (long < apart)
+        if not (near & (long < 0.99 * apart)).any():
+            break
+        push = np.divide(gaps, long, out=np.zeros_like(gaps), where=near)
+        places = places + (push * np.where(near, apart - long, 0)).sum(axis=1) / 4
+    return places
+
+
 def heat(
     ax: Axes,
     values: Float[np.ndarray, "row column"],

@@ -2,6 +2,7 @@
 
 import re
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
@@ -11,6 +12,7 @@ from playwright.sync_api import expect
 from rnnatomy.networks import access, models, runs, vae
 from rnnatomy.report import plots
 from rnnatomy.report.widgets import pad, widget
+from rnnatomy.store import results
 
 from . import pages
 
@@ -40,8 +42,21 @@ def cloud(samples=300):
     return (middles + 0.2 * rng.normal(size=(samples, 2))).astype(np.float32), labels
 
 
+def reading(hidden=16):
+    """A random classifier whose answers change from drawing to drawing."""
+    rng = np.random.default_rng(4)
+    model = models.Classifier(28, hidden, 10, rngs=nnx.Rngs(0))
+    arrays = access.flatten(model)
+    for name, array in arrays.items():
+        arrays[name] = (array + rng.normal(size=array.shape) / 2).astype(np.float32)
+    access.unflatten(arrays, model)
+    return model, arrays
+
+
 MODEL, PARAMETERS = lively()
 POINTS, LABELS = cloud()
+READER, ARRAYS = reading()
+IMAGES = np.random.default_rng(5).random((len(POINTS), 7, 5))
 
 
 # --- What a page carries ----------------------------------------------------------------------
@@ -114,6 +129,63 @@ def test_shows_the_page_and_says_in_words_what_it_is(html, monkeypatch):
     assert "A latent plane with 300 digits" in shown[0]["text/plain"]
 
 
+@pytest.fixture(scope="module")
+def full():
+    return pad.pad(
+        PARAMETERS, POINTS, LABELS, figure="fig-beside", images=IMAGES, classifier=ARRAYS
+    )
+
+
+def test_a_page_carries_the_images_in_whole_greys_and_the_classifier_in_steps(full):
+    facts, data = pages.carried(full)
+    rest = data[4 * sum(facts["sizes"]) + len(POINTS) :]
+    assert facts["images"] == {"shape": [7, 5], "white": 15, "sample": [*range(len(POINTS))]}
+    greys = np.frombuffer(rest[: IMAGES.size], np.uint8).reshape(IMAGES.shape)
+    assert np.abs(greys / 15 - IMAGES).max() <= 0.5001 / 15
+    levels = pages.unfolded(rest[IMAGES.size :])
+    parts = np.split(levels, np.cumsum(facts["reader"]["sizes"])[:-1])
+    for name, part, step in zip(pad.READER, parts, facts["reader"]["steps"], strict=True):
+        assert np.abs(part * step - ARRAYS[name].ravel()).max() <= 0.5001 * step
+        assert 0 < step < np.abs(ARRAYS[name]).max() / 8000
+
+
+def test_a_page_without_images_and_classifier_carries_neither(html):
+    facts, data = pages.carried(html)
+    assert not {"images", "reader"} & set(facts)
+    assert len(data) == 4 * sum(facts["sizes"]) + len(POINTS)
+
+
+def test_of_many_images_those_are_carried_that_leave_no_point_alone():
+    points, labels = cloud(1500)
+    chosen = pad.spread(points, 400)
+    assert len(set(chosen.tolist())) == 400 and (np.diff(chosen) > 0).all()
+    away = np.linalg.norm(points[:, None] - points[chosen], axis=2).min(axis=1)
+    others = np.linalg.norm(points[:, None] - points[:400], axis=2).min(axis=1)
+    assert away.max() < 0.4 * others.max()
+    images = np.random.default_rng(0).random((1500, 28, 28))
+    page = pad.pad(PARAMETERS, points, labels, figure="f", images=images)
+    facts, data = pages.carried(page)
+    assert facts["images"]["sample"] == chosen.tolist()
+    greys = np.frombuffer(data[-400 * 28 * 28 :], np.uint8).reshape(400, 28, 28)
+    np.testing.assert_array_equal(greys, np.rint(15 * images[chosen]))
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_points_at_one_place_are_each_chosen_once(count):
+    np.testing.assert_array_equal(pad.spread(np.ones((5, 2)), count), np.arange(count))
+
+
+def test_the_numeral_of_a_digit_stands_among_its_own():
+    rng = np.random.default_rng(0)
+    sides = np.concatenate([rng.normal((-3, 0), 0.2, (50, 2)), rng.normal((3, 0), 0.2, (30, 2))])
+    points = np.concatenate([sides, rng.normal(0, 0.3, (60, 2))])  # the 7s between those 2s
+    labels = np.repeat([2, 7], [80, 60])
+    (two, *place), (seven, *other) = pad.numerals(points, labels)
+    assert (two, seven) == (2, 7)
+    assert abs(place[0] + 3) < 0.6 and np.abs(other).max() < 0.6
+    assert pad.numerals(np.array([[1.0, 2.0]]), np.array([4])) == [(4, 1.0, 2.0)]
+
+
 def changed(**arrays):
     return PARAMETERS | {name.replace("_dot_", "."): array for name, array in arrays.items()}
 
@@ -159,6 +231,38 @@ def test_bad_input_is_refused_in_one_sentence(case, as_users):
     arguments, message = BAD[case]
     with pytest.raises(ValueError, match=message) as raised:
         pad.pad(*arguments, figure="fig")
+    assert re.fullmatch(r"[^\n]+[^.]\.", str(raised.value))
+
+
+SCANT = {name: array for name, array in ARRAYS.items() if name != "readout.bias"}
+BAD_MORE = {
+    "fewer images": ({"images": IMAGES[1:]}, r"images have shape \(299, 7, 5\): give \(300, row"),
+    "flat images": ({"images": IMAGES[:, 0]}, r"images have shape \(300, 5\): give \(300, row"),
+    "empty images": ({"images": IMAGES[:, :0]}, r"images have shape \(300, 0, 5\): give"),
+    "bright": ({"images": 255 * IMAGES}, r"images range from \S+ to 25\d\S* give fractions"),
+    "dark": ({"images": IMAGES - 1}, r"images range from -\S+ to \S+ give fractions \(0..1\)"),
+    "NaN": ({"images": IMAGES * np.nan}, "images range from nan to nan: give fractions"),
+    "an array missing": ({"classifier": SCANT}, "the classifier lacks readout.bias: give the"),
+    "other columns": (
+        {"classifier": ARRAYS | {"cell.dense_i.kernel": np.zeros((8, 64))}},
+        r"the classifier's cell.dense_i.kernel has shape \(8, 64\): give \(28, 64\)",
+    ),
+    "five classes": (
+        {"classifier": ARRAYS | {"readout.kernel": np.zeros((16, 5))}},
+        r"the classifier's readout.kernel has shape \(16, 5\): give \(16, 10\)",
+    ),
+    "infinite": (
+        {"classifier": ARRAYS | {"readout.bias": np.full(10, np.inf)}},
+        "the classifier's readout.bias holds NaN or infinity: give finite",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD_MORE)
+def test_bad_images_and_classifiers_are_refused_in_one_sentence(case, as_users):
+    more, message = BAD_MORE[case]
+    with pytest.raises(ValueError, match=message) as raised:
+        pad.pad(PARAMETERS, POINTS, LABELS, figure="fig", **more)
     assert re.fullmatch(r"[^\n]+[^.]\.", str(raised.value))
 
 
@@ -392,9 +496,8 @@ def test_the_pictures_are_told_in_words(page):
     told = page.locator(".pad-plane").get_attribute("aria-label").replace("−", "-")
     for digit in range(10):
         place = re.search(rf"\b{digit} at (\S+), (\S+)[;.]", told)
-        own = np.sort(POINTS[np.equal(LABELS, digit)], axis=0)
-        middle = own[len(own) // 2]
-        assert [float(place[1]), float(place[2].rstrip(";."))] == pytest.approx(middle, abs=0.006)
+        wanted = pad.numerals(POINTS, LABELS)[digit][1:]
+        assert [float(place[1]), float(place[2].rstrip(";."))] == pytest.approx(wanted, abs=0.006)
 
 
 @pytest.mark.parametrize("width", [1000, 400])
@@ -412,3 +515,137 @@ def test_a_plane_of_any_size_is_told_in_three_figures(visit, scale):
         plane(page).press("ArrowRight")
         assert place_of(page) == pytest.approx((0.1 * scale if scale < 1 else 10, 0))
         expect(page.locator(".pad-row")).to_have_text("3 of 3")
+
+
+# --- The nearest image, and the classifier ----------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def opened_full(visit, full):
+    with visit(full) as page:
+        yield page
+
+
+@pytest.fixture
+def whole(opened_full):
+    """The page with images and a classifier, set as when it was opened."""
+    slide(opened_full, 28)
+    plane(opened_full).press("Home")
+    return opened_full
+
+
+def shares(page, drawer=MODEL, reader=READER):
+    """What the library's classifier says of the library's drawing at the place the page tells."""
+    drawing = vae.draw(drawer, np.array([place_of(page)], np.float32))
+    return np.asarray(nnx.softmax(reader(jnp.asarray(drawing))))[0]
+
+
+def check_reading(page, wanted):
+    told = re.fullmatch(r"A classifier reads: (\d) \((\d\.\d\d)\)", reading_of(page))
+    answer = int(told[1])
+    assert wanted[answer] >= wanted.max() - pad.READ_TOLERANCE
+    assert float(told[2]) == pytest.approx(wanted[answer], abs=pad.READ_TOLERANCE + 0.005)
+    bars = page.locator(".pad-bars i")
+    heights = bars.evaluate_all("all => all.map(e => parseFloat(e.style.height) / 1.5)")
+    assert heights == pytest.approx(wanted, abs=pad.READ_TOLERANCE)
+    assert page.locator(".pad-best").text_content() == told[1]
+    return answer
+
+
+def reading_of(page):
+    return page.locator(".pad-reading p").text_content()
+
+
+def real_of(page):
+    return page.locator(".pad-real p").text_content()
+
+
+def test_the_classifier_says_what_the_library_s_says_wherever_the_point_is(whole):
+    answers = set()
+    for place in np.random.default_rng(6).uniform(-1.9, 1.9, (12, 2)):
+        whole.mouse.click(*seen(whole, place))
+        answers.add(check_reading(whole, shares(whole)))
+    assert len(answers) > 1
+    before = reading_of(whole)
+    slide(whole, 3)  # it reads the whole drawing, however much of that is shown
+    assert reading_of(whole) == before
+
+
+def test_the_published_classifier_says_what_the_library_s_says(visit):
+    run, judge = runs.load_run("autoencoder-lstm-2", "VAE"), runs.load_run("mnist-0", "Classifier")
+    html = pad.pad(run.parameters, POINTS, LABELS, figure="fig", classifier=judge.parameters)
+    networks = runs.restore(run), runs.restore(judge)
+    with visit(html) as page:
+        for place in np.random.default_rng(7).uniform(-1.9, 1.9, (12, 2)):
+            page.mouse.click(*seen(page, place))
+            check_reading(page, shares(page, *networks))
+
+
+def test_shows_the_image_whose_point_is_nearest(whole):
+    for place in ((-1.4, -1.6), (0.4, 0.6), (1.3, -0.4), (-1.9, 1.9)):
+        whole.mouse.click(*seen(whole, place))
+        away = np.linalg.norm(POINTS - place_of(whole), axis=1)
+        near = away.argmin()
+        words = rf"Nearest real image: digit {LABELS[near]}, (\d\.\d\d) away"
+        assert float(re.fullmatch(words, real_of(whole))[1]) == pytest.approx(away.min(), abs=0.006)
+        found = pages.pixels(whole.locator(".pad-image"))
+        wanted = np.rint(15 * IMAGES[near])[..., None] * 17
+        assert np.abs(found[..., :3] - wanted).max() <= 1
+        mark = whole.locator(".pad-mark").bounding_box()
+        middle = mark["x"] + mark["width"] / 2, mark["y"] + mark["height"] / 2
+        assert middle == pytest.approx(seen(whole, POINTS[near]), abs=1.5)
+
+
+def test_says_of_how_many_images_that_is_the_nearest(visit):
+    points, labels = cloud(500)
+    images = np.random.default_rng(0).random((500, 3, 3))
+    with visit(pad.pad(PARAMETERS, points, labels, figure="f", images=images)) as page:
+        chosen = pad.spread(points, pad.MOST_IMAGES)
+        left = np.setdiff1d(np.arange(500), chosen)
+        place = points[left].mean(axis=0)
+        page.mouse.click(*seen(page, place))
+        away = np.linalg.norm(points[chosen] - place_of(page), axis=1)
+        words = "Nearest of the 400 real images that the page carries: "
+        wanted = f"digit {labels[chosen[away.argmin()]]}, {away.min():.2f} away"
+        assert real_of(page) == words + wanted
+        assert page.locator(".pad-reading").count() == 0
+
+
+def test_without_them_nothing_of_them_is_shown(page):
+    assert page.locator(".pad-real, .pad-reading, .pad-mark").count() == 0
+    assert not re.search("classifier|real image", page.locator(".widget-body").inner_text())
+
+
+def test_the_image_and_the_reading_are_told_once_the_ring_stands_still(whole):
+    voice, image = whole.locator("[aria-live=polite]"), whole.locator(".pad-image")
+    plane(whole).press("ArrowLeft")
+    before = voice.text_content()
+    assert f" {reading_of(whole)}. {real_of(whole)}." in before
+    start = seen(whole, place_of(whole))
+    whole.mouse.move(*start)
+    whole.mouse.down()
+    whole.mouse.move(start[0] + 60, start[1] - 60, steps=4)
+    assert place_of(whole) != (-0.1, 0) and voice.text_content() == before
+    whole.mouse.up()
+    assert f" {reading_of(whole)}. {real_of(whole)}." in voice.text_content() != before
+    near = POINTS[np.linalg.norm(POINTS - place_of(whole), axis=1).argmin()]
+    expect(image).to_have_attribute("role", "img")
+    label = image.get_attribute("aria-label").replace("−", "-")
+    told = re.fullmatch(r"Real image of a \d, whose point is at (\S+), (\S+)", label)
+    assert [float(told[1]), float(told[2])] == pytest.approx(near, abs=0.006)
+
+
+@pytest.mark.parametrize("width", [1000, 400, 320])
+def test_nothing_sticks_out_with_an_image_and_a_reading(whole, width):
+    assert pages.sticking_out(whole, width) == []
+
+
+def test_whoever_presses_on_the_numerals_of_the_book_s_plane_gets_these_digits():
+    small = results.load_study("autoencoder").data
+    points = small["digits_means"].sel(model="lstm-2", network=0).to_numpy()[:2000]
+    labels = small["plane_labels"].to_numpy()[:2000].astype(int)
+    places = np.array([place for _, *place in pad.numerals(points, labels)], np.float32)
+    drawer = runs.restore(runs.load_run("autoencoder-lstm-2", "VAE"))
+    judge = runs.restore(runs.load_run("mnist-0", "Classifier"))
+    answers = np.asarray(judge(jnp.asarray(vae.draw(drawer, places)))).argmax(axis=1)
+    assert np.flatnonzero(answers != np.arange(10)).tolist() in ([], [5])  # it draws hardly a 5

@@ -3,6 +3,9 @@
 The page gets the decoder of an ``VAE`` with two latent units as it is, in single precision: a
 trained decoder amplifies what is rounded over its rows, and 16 bits barely keep its pixels. A
 plain script on the page, ``book/_static/pad.js``, runs the decoder at the point, row by row.
+
+On request the page also shows the real image whose point is nearest, and what a ``Classifier``
+says of the drawing. The classifier's numbers come as whole multiples of a step.
 """
 
 from collections.abc import Sequence
@@ -10,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy import spatial
 
 from rnnatomy.analysis import gates
 from rnnatomy.report import plots
@@ -19,6 +23,22 @@ from rnnatomy.store import disk
 TOLERANCE = 1 / 255
 """Most by which a pixel on the page may differ from the library's, as a fraction of white: half of
 it is the page's rounding to 256 greys, the rest is room for the library's own rounding."""
+
+
+READ_TOLERANCE = 0.01
+"""Most by which a probability that the page's classifier gives may differ from the library's."""
+
+
+MOST_IMAGES = 400
+"""Most real images that a page carries."""
+
+
+AROUND = 20
+"""Points nearest to a point, itself included, of which a numeral's place has most of its digit."""
+
+
+LEVELS = 8191
+"""Steps in the largest number of an array of the classifier: 14 bits with the sign."""
 
 
 NAMES = (
@@ -31,6 +51,16 @@ NAMES = (
     "readout.bias",
 )
 """The decoder's arrays, in the order in which a page carries them."""
+
+
+READER = (
+    "cell.dense_i.kernel",
+    "cell.dense_h.kernel",
+    "cell.dense_h.bias",
+    "readout.kernel",
+    "readout.bias",
+)
+"""The classifier's arrays, in the order in which a page carries them."""
 
 
 _MARGIN = 0.05  # of the plane's width, around the points
@@ -55,9 +85,12 @@ def show(
     *,
     figure: str,
     rows: int = 28,
+    images: Float[np.ndarray, "sample row column"] | None = None,
+    classifier: disk.Arrays | None = None,
 ) -> None:
     """Display the pad; see ``pad`` for the arguments and errors."""
-    page = pad(parameters, points, labels, figure=figure, rows=rows)
+    more = {"images": images, "classifier": classifier}
+    page = pad(parameters, points, labels, figure=figure, rows=rows, **more)
     words = f"A latent plane with {len(points)} digits, from any point of which one is drawn"
     widget.show(page, words)
 
@@ -69,6 +102,8 @@ def pad(
     *,
     figure: str,
     rows: int = 28,
+    images: Float[np.ndarray, "sample row column"] | None = None,
+    classifier: disk.Arrays | None = None,
 ) -> str:
     """Write the pad as HTML, for a page that loads the scripts and styles of ``book/_static``.
 
@@ -79,6 +114,10 @@ def pad(
         labels: what the points show, 0 to 9.
         figure: identifier, on the same page, of the static figure that shows the same.
         rows: how many rows the decoder draws, at least 1.
+        images: what the points are of, as fractions of white (0..1). Of more than ``MOST_IMAGES``
+            the page carries as many, spread over the plane. None: it shows no image.
+        classifier: arrays of a ``Classifier`` of ten digits, an LSTM that reads as many columns as
+            the decoder draws, by dotted path. None: no drawing is read.
 
     Raises:
         ValueError: if the arrays do not fit, or make a page of more than
@@ -86,24 +125,85 @@ def pad(
     """
     _check_parameters(parameters)
     _check_points(points, labels, rows)
+    columns = parameters["readout.kernel"].shape[1]
+    if images is not None:
+        widget.check_images(images, len(points))
+    if classifier is not None:
+        _check_classifier(classifier, columns)
     plane = frame(points)
     arrays = [*(parameters[name] for name in NAMES), points]
-    hidden, columns = parameters["readout.kernel"].shape
     facts: dict[str, Any] = {
         "rows": rows,
         "columns": columns,
-        "hidden": hidden,
+        "hidden": len(parameters["readout.kernel"]),
         "low": plane.low.tolist(),
         "width": plane.width,
+        "numerals": numerals(points, labels),
         "colours": plots.DIGIT_COLOURS,
         "sizes": [array.size for array in arrays],
     }
-    return _page(facts, encode(arrays) + labels.astype(np.uint8).tobytes(), figure)
+    data = encode(arrays) + labels.astype(np.uint8).tobytes()
+    if images is not None:
+        chosen = spread(points, MOST_IMAGES)
+        facts["images"], greys = widget.pack_images(images[chosen])
+        facts["images"]["sample"] = chosen.tolist()
+        data += greys
+    if classifier is not None:
+        facts["reader"], levels = _pack_classifier([classifier[name] for name in READER])
+        data += levels
+    return _page(facts, data, figure)
 
 
 def encode(arrays: Sequence[Float[np.ndarray, "..."]]) -> bytes:
     """Lay numbers out as bytes, in single precision: one array after the other, row by row."""
     return widget.planes(np.concatenate([array.ravel().astype(np.float32) for array in arrays]))
+
+
+def numerals(
+    points: Float[np.ndarray, "sample latent"], labels: Int[np.ndarray, " sample"]
+) -> list[tuple[int, float, float]]:
+    """Place the numeral of each digit that is there, where it is most among its own.
+
+    That is at a point of the digit with most of its digit ``AROUND`` it; of several, at the one
+    nearest to the median of all of the digit's. A median itself may lie among other digits.
+
+    Returns:
+        Digit and place, for digits ascending.
+    """
+    places = points.astype(np.float64)
+    _, around = spatial.KDTree(places).query(places, [*range(1, min(AROUND, len(places)) + 1)])
+    own = (labels[around] == labels[:, None]).sum(axis=1)
+    found = []
+    for digit in np.unique(labels):
+        best = np.flatnonzero((labels == digit) & (own == own[labels == digit].max()))
+        away = places[best] - np.median(places[labels == digit], axis=0)
+        found.append((int(digit), *places[best[np.square(away).sum(axis=1).argmin()]].tolist()))
+    return found
+
+
+def _pack_classifier(arrays: Sequence[Float[np.ndarray, "..."]]) -> tuple[dict[str, Any], bytes]:
+    """Lay arrays out as whole multiples of a step, which each array has of its own."""
+    steps = [float(np.abs(array).max()) / LEVELS or 1.0 for array in arrays]
+    levels = [np.rint(a.ravel() / step) for a, step in zip(arrays, steps, strict=True)]
+    facts = {"steps": steps, "sizes": [array.size for array in arrays]}
+    return facts, widget.fold(np.concatenate(levels).astype(np.int64))
+
+
+def spread(points: Float[np.ndarray, "sample latent"], count: int) -> Int[np.ndarray, " chosen"]:
+    """Choose points, ascending, such that no point is far from a chosen one.
+
+    First that nearest to the origin, then always that farthest from all chosen ones.
+    """
+    if len(points) <= count:
+        return np.arange(len(points))
+    places = points.astype(np.float64)
+    chosen = [int(np.square(places).sum(axis=1).argmin())]
+    away = np.full(len(places), np.inf)
+    while len(chosen) < count:
+        away = np.minimum(away, np.square(places - places[chosen[-1]]).sum(axis=1))
+        away[chosen[-1]] = -1.0  # not again, even where points coincide
+        chosen.append(int(away.argmax()))
+    return np.sort(np.array(chosen))
 
 
 def frame(points: Float[np.ndarray, "sample latent"]) -> Plane:
@@ -117,7 +217,7 @@ def frame(points: Float[np.ndarray, "sample latent"]) -> Plane:
 def _page(facts: dict[str, Any], data: bytes, figure: str) -> str:
     sentence = """On a screen, with JavaScript, in a current browser, this is a latent plane with a
 point that can be dragged, and the digit that the decoder draws from it. Otherwise, see"""
-    advice = "give fewer points, or a network with fewer units"
+    advice = "give fewer points, networks with fewer units, or neither images nor a classifier"
     return widget.widget("pad", sentence, figure, facts, data, advice)
 
 
@@ -131,14 +231,30 @@ def _check_parameters(parameters: disk.Arrays) -> None:
     readout = parameters["readout.kernel"]
     if readout.ndim != 2:
         raise ValueError(f"readout.kernel has shape {readout.shape}: give (hidden, column).")
-    latent, shapes = len(parameters["start.kernel"]), _shapes(*readout.shape)
+    latent = len(parameters["start.kernel"])
     if latent != 2:
         raise ValueError(f"the latent size is {latent}: give a network with a latent size of 2.")
+    _check_arrays(parameters, _shapes(*readout.shape), "")
+
+
+def _check_classifier(classifier: disk.Arrays, columns: int) -> None:
+    missing = [name for name in READER if name not in classifier]
+    if missing:
+        raise ValueError(
+            f"the classifier lacks {', '.join(missing)}: give the arrays of an LSTM Classifier."
+        )
+    hidden, classes = len(classifier["readout.kernel"]), len(plots.DIGIT_COLOURS)
+    width = len(gates.GATES) * hidden
+    shapes = ((columns, width), (hidden, width), (width,), (hidden, classes), (classes,))
+    _check_arrays(classifier, dict(zip(READER, shapes, strict=True)), "the classifier's ")
+
+
+def _check_arrays(arrays: disk.Arrays, shapes: dict[str, tuple[int, ...]], whose: str) -> None:
     for name, shape in shapes.items():
-        if parameters[name].shape != shape:
-            raise ValueError(f"{name} has shape {parameters[name].shape}: give {shape}.")
-        if not np.isfinite(parameters[name]).all():
-            raise ValueError(f"{name} holds NaN or infinity: give finite numbers.")
+        if arrays[name].shape != shape:
+            raise ValueError(f"{whose}{name} has shape {arrays[name].shape}: give {shape}.")
+        if not np.isfinite(arrays[name]).all():
+            raise ValueError(f"{whose}{name} holds NaN or infinity: give finite numbers.")
 
 
 def _shapes(hidden: int, columns: int) -> dict[str, tuple[int, ...]]:
