@@ -62,14 +62,15 @@ def words(cell: Tag) -> str:
     beside = cell.select_one(".visually-hidden")
     if beside is not None:
         return beside.get_text(" ", strip=True)
-    parts = (text for text in cell.find_all(string=True) if text.parent.name != "annotation")
+    hidden = {id(text) for one in cell.find_all("annotation") for text in one.find_all(string=True)}
+    parts = (text for text in cell.find_all(string=True) if id(text) not in hidden)
     return " ".join("".join(parts).split())
 
 
 def _add_roles(tree: BeautifulSoup) -> None:
     table = tree.table
     assert table is not None
-    table["class"] = [*table["class"], LOOK]
+    table["class"] = f"{' '.join(table.get_attribute_list('class'))} {LOOK}"
     table["role"] = "table"
     for part in table.find_all(list(_ROLES)):
         part["role"] = _ROLES[part.name]

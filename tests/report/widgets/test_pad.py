@@ -77,11 +77,11 @@ def html():
     return pad.pad(PARAMETERS, POINTS, LABELS, figure="fig-beside")
 
 
-def test_a_page_carries_the_decoder_and_the_points_as_they_are(html):
+def test_a_page_carries_the_decoder_and_the_points_in_24_bits(html):
     facts, arrays, labels = unpack(html)
     wanted = [PARAMETERS[name] for name in pad.NAMES] + [POINTS]
     for ours, given in zip(arrays, wanted, strict=True):
-        np.testing.assert_array_equal(ours, given.ravel())
+        np.testing.assert_allclose(ours, given.ravel(), rtol=1.001 * 2**-16)
     np.testing.assert_array_equal(labels, LABELS)
     assert (facts["rows"], facts["columns"], facts["hidden"]) == (28, 28, HIDDEN)
     assert facts["colours"] == list(plots.DIGIT_COLOURS)
@@ -103,7 +103,7 @@ def test_a_large_page_is_small_enough_and_a_larger_one_is_refused():
     points, labels = cloud(3000)
     large = pad.pad(noise, points, labels, figure="fig")
     assert len(large.encode()) <= widget.MOST_BYTES <= pages.MOST_BYTES - pages.scripts("pad")
-    points, labels = cloud(30_000)
+    points, labels = cloud(60_000)
     with pytest.raises(ValueError, match=r"takes \d{6} bytes, at most .* are allowed: give fewer"):
         pad.pad(noise, points, labels, figure="fig")
 
@@ -146,7 +146,7 @@ def test_a_page_carries_the_images_in_whole_greys_and_the_classifier_in_steps(fu
     parts = np.split(levels, np.cumsum(facts["reader"]["sizes"])[:-1])
     for name, part, step in zip(pad.READER, parts, facts["reader"]["steps"], strict=True):
         assert np.abs(part * step - ARRAYS[name].ravel()).max() <= 0.5001 * step
-        assert 0 < step < np.abs(ARRAYS[name]).max() / 8000
+        assert 0 < step < np.abs(ARRAYS[name]).max() / 500
 
 
 def test_a_page_without_images_and_classifier_carries_neither(html):
@@ -157,16 +157,16 @@ def test_a_page_without_images_and_classifier_carries_neither(html):
 
 def test_of_many_images_those_are_carried_that_leave_no_point_alone():
     points, labels = cloud(1500)
-    chosen = pad.spread(points, 400)
-    assert len(set(chosen.tolist())) == 400 and (np.diff(chosen) > 0).all()
+    chosen = pad.spread(points, 300)
+    assert len(set(chosen.tolist())) == 300 and (np.diff(chosen) > 0).all()
     away = np.linalg.norm(points[:, None] - points[chosen], axis=2).min(axis=1)
-    others = np.linalg.norm(points[:, None] - points[:400], axis=2).min(axis=1)
+    others = np.linalg.norm(points[:, None] - points[:300], axis=2).min(axis=1)
     assert away.max() < 0.4 * others.max()
     images = np.random.default_rng(0).random((1500, 28, 28))
     page = pad.pad(PARAMETERS, points, labels, figure="f", images=images)
     facts, data = pages.carried(page)
     assert facts["images"]["sample"] == chosen.tolist()
-    greys = np.frombuffer(data[-400 * 28 * 28 :], np.uint8).reshape(400, 28, 28)
+    greys = np.frombuffer(data[-300 * 28 * 28 :], np.uint8).reshape(300, 28, 28)
     np.testing.assert_array_equal(greys, np.rint(15 * images[chosen]))
 
 
@@ -605,7 +605,7 @@ def test_says_of_how_many_images_that_is_the_nearest(visit):
         place = points[left].mean(axis=0)
         page.mouse.click(*seen(page, place))
         away = np.linalg.norm(points[chosen] - place_of(page), axis=1)
-        words = "Nearest of the 400 real images that the page carries: "
+        words = "Nearest of the 300 real images that the page carries: "
         wanted = f"digit {labels[chosen[away.argmin()]]}, {away.min():.2f} away"
         assert real_of(page) == words + wanted
         assert page.locator(".pad-reading").count() == 0

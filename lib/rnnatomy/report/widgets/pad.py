@@ -1,8 +1,8 @@
 """The pad: a point of a latent plane that a reader drags, and the digit that is drawn from it.
 
-The page gets the decoder of an ``VAE`` with two latent units as it is, in single precision: a
-trained decoder amplifies what is rounded over its rows, and 16 bits barely keep its pixels. A
-plain script on the page, ``book/_static/pad.js``, runs the decoder at the point, row by row.
+The page gets the decoder of an ``VAE`` with two latent units in 24 bits: a trained decoder
+amplifies what is rounded over its rows, and 16 bits barely keep its pixels. A plain script on the
+page, ``book/_static/pad.js``, runs the decoder at the point, row by row.
 
 On request the page also shows the real image whose point is nearest, and what a ``Classifier``
 says of the drawing. The classifier's numbers come as whole multiples of a step.
@@ -25,11 +25,11 @@ TOLERANCE = 1 / 255
 it is the page's rounding to 256 greys, the rest is room for the library's own rounding."""
 
 
-READ_TOLERANCE = 0.01
+READ_TOLERANCE = 0.03
 """Most by which a probability that the page's classifier gives may differ from the library's."""
 
 
-MOST_IMAGES = 400
+MOST_IMAGES = 300
 """Most real images that a page carries."""
 
 
@@ -37,8 +37,8 @@ AROUND = 20
 """Points nearest to a point, itself included, of which a numeral's place has most of its digit."""
 
 
-LEVELS = 8191
-"""Steps in the largest number of an array of the classifier: 14 bits with the sign."""
+LEVELS = 511
+"""Steps in the largest number of an array of the classifier: 10 bits with the sign."""
 
 
 NAMES = (
@@ -89,8 +89,10 @@ def show(
     classifier: disk.Arrays | None = None,
 ) -> None:
     """Display the pad; see ``pad`` for the arguments and errors."""
-    more = {"images": images, "classifier": classifier}
-    page = pad(parameters, points, labels, figure=figure, rows=rows, **more)
+    page = pad(
+        parameters, points, labels,
+        figure=figure, rows=rows, images=images, classifier=classifier,
+    )  # fmt: skip
     words = f"A latent plane with {len(points)} digits, from any point of which one is drawn"
     widget.show(page, words)
 
@@ -155,8 +157,12 @@ def pad(
 
 
 def encode(arrays: Sequence[Float[np.ndarray, "..."]]) -> bytes:
-    """Lay numbers out as bytes, in single precision: one array after the other, row by row."""
-    return widget.planes(np.concatenate([array.ravel().astype(np.float32) for array in arrays]))
+    """Lay numbers out as bytes of single precision, the lowest byte rounded away: 24 bits.
+
+    One array comes after the other, row by row. A byte that is 0 everywhere packs to nothing.
+    """
+    numbers = np.concatenate([array.ravel().astype(np.float32) for array in arrays])
+    return widget.planes((numbers.view(np.uint32) + np.uint32(128)) & np.uint32(0xFFFFFF00))
 
 
 def numerals(
