@@ -157,7 +157,7 @@ def test_a_page_without_images_and_classifier_carries_neither(html):
 
 def test_of_many_images_those_are_carried_that_leave_no_point_alone():
     points, labels = cloud(1500)
-    chosen = pad.spread(points, 300)
+    chosen = pad.cover(points, 300)
     assert len(set(chosen.tolist())) == 300 and (np.diff(chosen) > 0).all()
     away = np.linalg.norm(points[:, None] - points[chosen], axis=2).min(axis=1)
     others = np.linalg.norm(points[:, None] - points[:300], axis=2).min(axis=1)
@@ -172,7 +172,7 @@ def test_of_many_images_those_are_carried_that_leave_no_point_alone():
 
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_points_at_one_place_are_each_chosen_once(count):
-    np.testing.assert_array_equal(pad.spread(np.ones((5, 2)), count), np.arange(count))
+    np.testing.assert_array_equal(pad.cover(np.ones((5, 2)), count), np.arange(count))
 
 
 def test_the_numeral_of_a_digit_stands_among_its_own():
@@ -600,7 +600,7 @@ def test_says_of_how_many_images_that_is_the_nearest(visit):
     points, labels = cloud(500)
     images = np.random.default_rng(0).random((500, 3, 3))
     with visit(pad.pad(PARAMETERS, points, labels, figure="f", images=images)) as page:
-        chosen = pad.spread(points, pad.MOST_IMAGES)
+        chosen = pad.cover(points, pad.MOST_IMAGES)
         left = np.setdiff1d(np.arange(500), chosen)
         place = points[left].mean(axis=0)
         page.mouse.click(*seen(page, place))

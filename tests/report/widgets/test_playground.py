@@ -824,12 +824,17 @@ def test_tab_leads_through_all_controls_in_order_and_each_is_seen_to_have_the_fo
     assert not body.evaluate("body => body.contains(document.activeElement)")
 
 
-def test_numbers_are_large_enough_to_press(page):
+def least_side(page):
+    """The least width or height of a number to press, on a narrow screen, in pixels."""
     before = page.viewport_size
     page.set_viewport_size(before | {"width": 400})
     boxes = [one.bounding_box() for one in page.locator(".playground-confusion button").all()]
     page.set_viewport_size(before)
-    assert min(min(box["width"], box["height"]) for box in boxes) >= 24
+    return min(min(box["width"], box["height"]) for box in boxes)
+
+
+def test_numbers_are_large_enough_to_press(page):
+    assert least_side(page) >= 24
 
 
 def test_fits_a_narrow_screen_with_images_of_a_number(page):
@@ -1120,11 +1125,7 @@ def test_a_number_shows_its_sequences(their, theirs):
 
 
 def test_twelve_columns_are_wide_enough_to_press(their):
-    before = their.viewport_size
-    their.set_viewport_size(before | {"width": 400})
-    boxes = [one.bounding_box() for one in their.locator(".playground-confusion button").all()]
-    their.set_viewport_size(before)
-    assert min(min(box["width"], box["height"]) for box in boxes) >= 24
+    assert least_side(their) >= 24
 
 
 @pytest.mark.parametrize("width", [1400, 700, 400])

@@ -61,7 +61,7 @@ def test_a_page_carries_what_is_read_and_the_images():
         ({"names": NAMES[:2]}, "2 names are given: give two directions, and their control"),
         ({"shown": np.array([10**6])}, "the samples shown are not all there: give numbers from 0"),
         ({"shown": np.array([], int)}, "the samples shown are not all there"),
-        ({"images": IMAGES[1:]}, "19 images of 20 samples: give one for each"),
+        ({"images": IMAGES[1:]}, r"images have shape \(19, 5, 4\): give \(20, row, column\)"),
         ({"images": 2 * IMAGES}, "images range from .* give fractions"),
         ({"images": IMAGES * np.nan}, "images range from nan"),
     ],

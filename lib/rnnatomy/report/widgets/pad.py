@@ -146,7 +146,7 @@ def pad(
     }
     data = encode(arrays) + labels.astype(np.uint8).tobytes()
     if images is not None:
-        chosen = spread(points, MOST_IMAGES)
+        chosen = cover(points, MOST_IMAGES)
         facts["images"], greys = widget.pack_images(images[chosen])
         facts["images"]["sample"] = chosen.tolist()
         data += greys
@@ -195,7 +195,7 @@ def _pack_classifier(arrays: Sequence[Float[np.ndarray, "..."]]) -> tuple[dict[s
     return facts, widget.fold(np.concatenate(levels).astype(np.int64))
 
 
-def spread(points: Float[np.ndarray, "sample latent"], count: int) -> Int[np.ndarray, " chosen"]:
+def cover(points: Float[np.ndarray, "sample latent"], count: int) -> Int[np.ndarray, " chosen"]:
     """Choose points, ascending, such that no point is far from a chosen one.
 
     First that nearest to the origin, then always that farthest from all chosen ones.

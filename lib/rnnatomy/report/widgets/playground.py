@@ -565,13 +565,7 @@ def _page(facts: dict[str, Any], data: bytes, figure: str) -> str:
     sentence = """With JavaScript, in a current browser, this is a playground: switches
 that take directions out of the readout, and what the network still reads. Without them, see"""
     advice = "give fewer networks, or neither images nor series"
-    page = widget.widget("playground", sentence, figure, facts, data, advice)
-    size = len(page.encode())
-    if size > MOST_BYTES:
-        raise ValueError(
-            f"the playground takes {size} bytes, at most {MOST_BYTES} are allowed: {advice}."
-        )
-    return page
+    return widget.widget("playground", sentence, figure, facts, data, advice, MOST_BYTES)
 
 
 def _check(

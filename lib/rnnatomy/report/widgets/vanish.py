@@ -133,11 +133,5 @@ def _check(
             f"the samples shown are not all there: give numbers from 0 to "
             f"{found.states.shape[1] - 1}, at least one."
         )
-    if images is None:
-        return
-    if len(images) != len(shown):
-        raise ValueError(f"{len(images)} images of {len(shown)} samples: give one for each.")
-    if not (images.min() >= 0 and images.max() <= 1):
-        raise ValueError(
-            f"images range from {images.min():g} to {images.max():g}: give fractions (0..1)."
-        )
+    if images is not None:
+        widget.check_images(images, len(shown))

@@ -33,7 +33,13 @@ def show(page: str, words: str) -> None:
 
 
 def widget(
-    name: str, sentence: str, figure: str, facts: dict[str, Any], data: bytes, advice: str
+    name: str,
+    sentence: str,
+    figure: str,
+    facts: dict[str, Any],
+    data: bytes,
+    advice: str,
+    most: int = MOST_BYTES,
 ) -> str:
     """Write the HTML of a widget: a sentence for those without the script, and what it reads.
 
@@ -44,9 +50,10 @@ def widget(
         facts: what the script reads as JSON.
         data: what it reads as bytes, deflated here.
         advice: what makes a smaller page.
+        most: bytes that the page may have.
 
     Raises:
-        ValueError: if the page has more than ``MOST_BYTES``.
+        ValueError: if the page has more bytes than that.
     """
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS, 9, zlib.Z_FILTERED)
     text = b64encode(packer.compress(data) + packer.flush()).decode()
@@ -58,10 +65,8 @@ def widget(
 <script type="text/plain" class="widget-data">{text}</script>
 </div>"""
     size = len(page.encode())
-    if size > MOST_BYTES:
-        raise ValueError(
-            f"the {name} takes {size} bytes, at most {MOST_BYTES} are allowed: {advice}."
-        )
+    if size > most:
+        raise ValueError(f"the {name} takes {size} bytes, at most {most} are allowed: {advice}.")
     return page
 
 
