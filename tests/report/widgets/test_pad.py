@@ -131,9 +131,11 @@ def test_shows_the_page_and_says_in_words_what_it_is(html, monkeypatch):
 
 @pytest.fixture(scope="module")
 def full():
-    return pad.pad(
-        PARAMETERS, POINTS, LABELS, figure="fig-beside", images=IMAGES, classifier=ARRAYS
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pad, "MOST_IMAGES", len(IMAGES))
+        return pad.pad(
+            PARAMETERS, POINTS, LABELS, figure="fig-beside", images=IMAGES, classifier=ARRAYS
+        )
 
 
 def test_a_page_carries_the_images_in_whole_greys_and_the_classifier_in_steps(full):
@@ -157,16 +159,17 @@ def test_a_page_without_images_and_classifier_carries_neither(html):
 
 def test_of_many_images_those_are_carried_that_leave_no_point_alone():
     points, labels = cloud(1500)
-    chosen = pad.cover(points, 300)
-    assert len(set(chosen.tolist())) == 300 and (np.diff(chosen) > 0).all()
+    most = pad.MOST_IMAGES
+    chosen = pad.cover(points, most)
+    assert len(set(chosen.tolist())) == most and (np.diff(chosen) > 0).all()
     away = np.linalg.norm(points[:, None] - points[chosen], axis=2).min(axis=1)
-    others = np.linalg.norm(points[:, None] - points[:300], axis=2).min(axis=1)
+    others = np.linalg.norm(points[:, None] - points[:most], axis=2).min(axis=1)
     assert away.max() < 0.4 * others.max()
     images = np.random.default_rng(0).random((1500, 28, 28))
     page = pad.pad(PARAMETERS, points, labels, figure="f", images=images)
     facts, data = pages.carried(page)
     assert facts["images"]["sample"] == chosen.tolist()
-    greys = np.frombuffer(data[-300 * 28 * 28 :], np.uint8).reshape(300, 28, 28)
+    greys = np.frombuffer(data[-most * 28 * 28 :], np.uint8).reshape(most, 28, 28)
     np.testing.assert_array_equal(greys, np.rint(15 * images[chosen]))
 
 
@@ -605,7 +608,7 @@ def test_says_of_how_many_images_that_is_the_nearest(visit):
         place = points[left].mean(axis=0)
         page.mouse.click(*seen(page, place))
         away = np.linalg.norm(points[chosen] - place_of(page), axis=1)
-        words = "Nearest of the 300 real images that the page carries: "
+        words = f"Nearest of the {pad.MOST_IMAGES} real images that the page carries: "
         wanted = f"digit {labels[chosen[away.argmin()]]}, {away.min():.2f} away"
         assert real_of(page) == words + wanted
         assert page.locator(".pad-reading").count() == 0

@@ -29,7 +29,7 @@ READ_TOLERANCE = 0.03
 """Most by which a probability that the page's classifier gives may differ from the library's."""
 
 
-MOST_IMAGES = 300
+MOST_IMAGES = 100
 """Most real images that a page carries."""
 
 
