@@ -70,11 +70,20 @@ def loaded(page):
 
 @pytest.mark.parametrize("plays", [False, True])
 def test_a_page_loads_the_scripts_it_uses_after_it_is_shown(plays):
-    page = PAGE + ('<script class="widget-facts">{}</script>' if plays else "")
+    page = PAGE + ('<div class="widget play"></div>' if plays else "")
     found = light.fewer_scripts(page, {"play.js"}, "const OPTIONS = 1;")
     names = ["doctools.js", "late.js", *(["play.js"] if plays else [])]
     assert loaded(found) == [(" defer", name) for name in names]
     assert "<script>const OPTIONS = 1;</script>" in found and "<script>say(1)</script>" in found
+
+
+@pytest.mark.parametrize("shown", [(), ("pad",), ("pad", "viewer")])
+def test_a_page_loads_the_scripts_of_its_own_widgets(shown):
+    scripts = ["pad.js", "widget.js", "viewer.js"]
+    page = "".join(f'<script src="_static/{name}?v=1"></script>' for name in scripts)
+    page += "".join(f'<div class="widget {name}"></div>' for name in shown)
+    wanted = {f"{name}.js" for name in (*shown, *(["widget"] if shown else []))}
+    assert {name for _, name in loaded(light.fewer_scripts(page, set(scripts), ""))} == wanted
 
 
 def test_the_page_of_the_search_keeps_its_scripts_in_order():

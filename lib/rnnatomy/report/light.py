@@ -145,14 +145,17 @@ def fewer_scripts(page: str, widgets: Set[str], options: str) -> str:
 
     Args:
         page: HTML.
-        widgets: names of files that only a page with a widget uses.
+        widgets: names of the scripts of widgets: each is called as a class of its element, but for
+            ``widget.js``, which all of them use.
         options: what ``documentation_options.js`` holds; short, and needed at once.
     """
-    searches, plays = 'id="search-results"' in page, 'class="widget-facts"' in page
+    searches = 'id="search-results"' in page
+    played = {f"{name}.js" for name in re.findall(r'<div class="widget ([\w-]+)">', page)}
+    idle = widgets - (played | {"widget.js"} if played else played)
 
     def keep(found: re.Match[str]) -> str:
         name = posixpath.basename(unescape(found[1]).split("?")[0])
-        if name == _ICONS or (name in widgets and not plays) or (name in _SEARCH and not searches):
+        if name == _ICONS or name in idle or (name in _SEARCH and not searches):
             return ""
         if name == _OPTIONS and options:
             return f"<script>{options.strip()}</script>\n"
