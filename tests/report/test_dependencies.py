@@ -451,3 +451,24 @@ def test_only_studies_load_results_by_names_of_their_own():
     where_they_are_defined = {"networks/runs.py", "store/results.py"}
     others = {name for name in loading - where_they_are_defined if not name.startswith("studies/")}
     assert others == {"report/parameters.py"}  # a parameter's value, which a chapter gives
+
+
+def test_the_pages_of_the_book_hang_on_all_that_makes_them():
+    (text,) = (
+        text for path, text in dependencies.inputs({checkout.root() / "build" / "x": True}).items()
+        if path.name == ".inputs"
+    )  # fmt: skip
+    room = "lib/rnnatomy/report"
+    makers = {line.split()[1] for line in text.splitlines() if room in line}
+    named = {
+        "site",
+        "light",
+        "cards",
+        "accessible",
+        "tips",
+        "mathematics",
+        "publishing",
+        "previews",
+    }
+    assert {f"{room}/{name}.py" for name in named} <= makers
+    assert f"{room}/paper.py" not in makers

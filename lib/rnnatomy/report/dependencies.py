@@ -92,7 +92,7 @@ def inputs(folders: Mapping[Path, bool]) -> dict[Path, str]:
     for folder, quick in folders.items():
         for name in parameters.notebooks():
             found[_list_of(folder, name)] = _depends(name, quick, contents)
-        found[_list_of(folder, "")] = pages()
+        found[_list_of(folder, "")] = _pages(contents)
     files = sorted({path for paths in found.values() for path in [*paths, *_pinned()]})
     lines = {path: _line(path) for path in files}
     return {
@@ -148,8 +148,12 @@ def data(chapter: str, quick: bool = False) -> list[Path]:
     return [checkout.root() / "build" / name for name in dict.fromkeys(imported) if looks]
 
 
-def pages() -> list[Path]:
-    """Return the files that a site is made from, besides the executed chapters."""
+def _pages(contents: Mapping[Path, bytes]) -> list[Path]:
+    """Return the files that a site is made from, besides the executed chapters.
+
+    Of the library these are what builds it, the extensions of its settings, and what both import of
+    the same room.
+    """
     folder = parameters.book()
     hidden = {".ipynb", ".toml"}
     prose = [
@@ -158,10 +162,14 @@ def pages() -> list[Path]:
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     ]  # fmt: skip
     root = checkout.root()
-    rooms = root / "lib" / "rnnatomy" / "report"
     whole = [root / name for name in ("_config.yml", "_toc.yml", "CHANGELOG.md", "pyproject.toml")]
-    whole += [rooms / f"{name}.py" for name in ("accessible", "previews", "publishing", "site")]
-    return [*(path for path in whole if path.is_file()), *sorted(prose)]
+    whole = [path for path in whole if path.is_file()]
+    settings = "".join(path.read_text("utf8") for path in whole if path.suffix == ".yml")
+    named = re.findall(r"^ *- (rnnatomy\.[\w.]+)", settings, re.MULTILINE)
+    room = root / "lib" / "rnnatomy" / "report"
+    known = {path: content for path, content in contents.items() if path.is_relative_to(room)}
+    makers = _library(["rnnatomy.report.site", *named], known)
+    return [*whole, *sorted(makers), *sorted(prose)]
 
 
 def _library(names: Iterable[str], contents: Mapping[Path, bytes]) -> set[Path]:
