@@ -27,7 +27,7 @@ def command(monkeypatch):
 
 def test_the_studies_are_those_that_are_published_and_each_has_its_test():
     known = list(__main__.registered())
-    assert set(known) - ASKED == {"mnist", *results.published()}
+    assert set(known) - ASKED == {"mnist", "eights", *results.published()}
     assert set(known) >= ASKED
     assert known[:4] == ["mnist", "thousand", "hundred", "collapse"]  # whose networks others read
     assert known.index("autoencoder") < known.index("strokes")
