@@ -3,7 +3,7 @@
 (window.rnnatomyWidgets ??= []).push(kit => {
   "use strict";
 
-  const { clamp, minus, make, write } = kit;
+  const { clamp, minus, make, write, affine, gatesOf, advance, sigmoid } = kit;
 
   const RATE = 14; // rows a second
   const COARSE = 10, FINE = 1; // steps of the last digit shown, for one press of an arrow key
@@ -11,8 +11,6 @@
   const FAINT = 0.6; // strength of the points
   const APART = 19, PUSHES = 40; // pixels between two numerals, and times they are pushed apart
   const LEFT = 26, BELOW = 22; // pixels at the edges that are kept for the numbers of the axes
-
-  const sigmoid = x => 1 / (1 + Math.exp(-x));
 
   // ---- What the page carries ----
 
@@ -26,41 +24,13 @@
     let at = 4 * all;
     const next = count => bytes.subarray(at, at += count), labels = next(points.length / 2);
     const images = facts.images && { ...facts.images, greys: next(count(facts.images)) };
-    const reader = facts.reader && readReader(facts.reader, bytes.subarray(at));
+    const reader = facts.reader && kit.readReader(facts.reader, bytes.subarray(at));
     return { ...facts, decoder, points, labels, images, reader };
   }
 
   const count = ({ shape: [height, width], sample }) => height * width * sample.length;
 
-  // The classifier's arrays, each of which has a step of its own
-  function readReader({ sizes, steps }, bytes) {
-    const levels = kit.wholes(bytes);
-    let start = 0;
-    const [inputKernel, kernel, bias, readKernel, readBias] = sizes.map((size, i) =>
-      Float64Array.from(levels.subarray(start, start += size), level => level * steps[i]));
-    return { inputKernel, kernel, bias, readKernel, readBias };
-  }
-
   // ---- The networks ----
-
-  // bias + input kernel; kernels are row by row, one row for each input
-  function affine(input, kernel, bias) {
-    const sums = Float64Array.from(bias), columns = sums.length;
-    input.forEach((value, row) => {
-      for (let c = 0, at = row * columns; c < columns; c++, at++) sums[c] += value * kernel[at];
-    });
-    return sums;
-  }
-
-  // One step of an LSTM, whose gates are in, forget, cell and out
-  function advance(gates, state, cell) {
-    const hidden = cell.length;
-    for (let k = 0; k < hidden; k++) {
-      const [i, f, o] = [gates[k], gates[hidden + k], gates[3 * hidden + k]].map(sigmoid);
-      cell[k] = f * cell[k] + i * Math.tanh(gates[2 * hidden + k]);
-      state[k] = o * Math.tanh(cell[k]);
-    }
-  }
 
   // The brightness of all pixels, row by row. The decoder starts from a state made of the place, is
   // fed the place at every row, and never what it has drawn.
@@ -69,7 +39,7 @@
     const fed = affine(place, d.inputKernel, d.bias), cell = begun.slice(0, hidden);
     const state = begun.slice(hidden).map(Math.tanh);
     for (let row = 0; row < rows; row++) {
-      advance(affine(state, d.kernel, fed), state, cell);
+      advance(gatesOf(affine(state, d.kernel, fed)), state, cell);
       pixels.set(affine(state, d.readKernel, d.readBias).map(sigmoid), row * columns);
     }
     return pixels;
@@ -78,11 +48,11 @@
   // The probability of each digit, from a classifier that reads all rows of a drawing
   function judge(pixels, { reader: r, columns }) {
     const state = new Float64Array(r.bias.length / 4), cell = state.slice();
-    for (let at = 0; at < pixels.length; at += columns)
-      advance(affine(state, r.kernel, affine(pixels.subarray(at, at + columns), r.inputKernel, r.bias)), state, cell);
-    const scores = affine(state, r.readKernel, r.readBias), top = Math.max(...scores);
-    const shares = scores.map(score => Math.exp(score - top)), sum = shares.reduce((a, b) => a + b);
-    return shares.map(share => share / sum);
+    for (let at = 0; at < pixels.length; at += columns) {
+      const fed = affine(pixels.subarray(at, at + columns), r.inputKernel, r.bias);
+      advance(gatesOf(affine(state, r.kernel, fed)), state, cell);
+    }
+    return kit.softmax(affine(state, r.readKernel, r.readBias));
   }
 
   // ---- The plane ----

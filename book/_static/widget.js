@@ -13,9 +13,20 @@
 
   // ---- What the page carries ----
 
+  // The data stand in the page, or in a script beside it
+  function carried({ dataset: { source }, textContent }) {
+    if (!source) return textContent;
+    const script = make("script", { src: source });
+    return new Promise((resolve, reject) => {
+      script.addEventListener("load", () => resolve(script.carried));
+      script.addEventListener("error", reject);
+      document.head.append(script);
+    }).finally(() => script.remove());
+  }
+
   async function read(root) {
     const facts = JSON.parse(root.querySelector(".widget-facts").textContent);
-    const text = atob(root.querySelector(".widget-data").textContent);
+    const text = atob(await carried(root.querySelector(".widget-data")));
     const packed = Uint8Array.from(text, letter => letter.charCodeAt(0));
     const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
     return { facts, bytes: new Uint8Array(await new Response(stream).arrayBuffer()) };
@@ -34,6 +45,49 @@
 
   // A whole number x comes folded: 2 x, or -2 x - 1 where it is negative
   const wholes = bytes => Int16Array.from(new Uint16Array(gather(bytes, 2)), x => x >> 1 ^ -(x & 1));
+
+  // A classifier's arrays, each of which has a step of its own
+  function readReader({ sizes, steps }, bytes) {
+    const levels = wholes(bytes);
+    let start = 0;
+    const [inputKernel, kernel, bias, readKernel, readBias] = sizes.map((size, i) =>
+      Float64Array.from(levels.subarray(start, start += size), level => level * steps[i]));
+    return { inputKernel, kernel, bias, readKernel, readBias };
+  }
+
+  // ---- Networks ----
+
+  const sigmoid = x => 1 / (1 + Math.exp(-x));
+
+  function softmax(scores) {
+    const top = Math.max(...scores), shares = scores.map(score => Math.exp(score - top));
+    const sum = shares.reduce((a, b) => a + b);
+    return shares.map(share => share / sum);
+  }
+
+  // bias + input kernel; kernels are row by row, one row for each input
+  function affine(input, kernel, bias) {
+    const sums = Float64Array.from(bias), columns = sums.length;
+    input.forEach((value, row) => {
+      for (let c = 0, at = row * columns; c < columns; c++, at++) sums[c] += value * kernel[at];
+    });
+    return sums;
+  }
+
+  // The gates of an LSTM from their sums, which come one after the other: in, forget, cell and out
+  function gatesOf(sums) {
+    const hidden = sums.length / 4;
+    const part = (at, opened) => sums.slice(at * hidden, (at + 1) * hidden).map(opened);
+    return { i: part(0, sigmoid), f: part(1, sigmoid), g: part(2, Math.tanh), o: part(3, sigmoid) };
+  }
+
+  // One step of an LSTM
+  function advance({ i, f, g, o }, state, cell) {
+    for (let k = 0; k < cell.length; k++) {
+      cell[k] = f[k] * cell[k] + i[k] * g[k];
+      state[k] = o[k] * Math.tanh(cell[k]);
+    }
+  }
 
   // ---- Words and elements ----
 
@@ -63,7 +117,7 @@
   // The page's colours, as #rrggbb, and its font
   function inksOf(element) {
     const style = getComputedStyle(element), context = make("canvas").getContext("2d");
-    const entries = ["ink", "quiet", "line", "ground"].map(name => {
+    const entries = ["ink", "quiet", "line", "ground", "accent", "signal"].map(name => {
       context.fillStyle = style.getPropertyValue(`--${name}`).trim();
       return [name, context.fillStyle];
     });
@@ -198,9 +252,20 @@
   // ---- Starting ----
 
   const kit = {
-    clamp, floats, wholes, minus, list, make, write, makeVoice, keepDrawn, openCanvas, putGreys, onDrag,
-    onKeys, makePlayer,
+    clamp, floats, wholes, readReader, sigmoid, softmax, affine, gatesOf, advance, minus, list, make, write,
+    makeVoice, keepDrawn, openCanvas, putGreys, onDrag, onKeys, makePlayer,
   };
+
+  const NEAR = "1000px 0px"; // from the screen, from where what a widget carries is loaded
+
+  function whenNear(root, act) {
+    const watch = new IntersectionObserver(([{ isIntersecting }]) => {
+      if (!isIntersecting) return;
+      watch.disconnect();
+      act();
+    }, { rootMargin: NEAR });
+    watch.observe(root);
+  }
 
   async function begin(root, start) {
     root.dataset.state = "starting";
@@ -218,7 +283,8 @@
     const { name, start } = widget(kit);
     function beginAll() {
       if (!("DecompressionStream" in window)) return; // the sentence that stands there says enough
-      for (const root of document.querySelectorAll(`.widget.${name}:not([data-state])`)) begin(root, start);
+      for (const root of document.querySelectorAll(`.widget.${name}:not([data-state])`))
+        root.querySelector("[data-source]") ? whenNear(root, () => begin(root, start)) : begin(root, start);
     }
     if (document.readyState === "loading") addEventListener("DOMContentLoaded", beginAll);
     else beginAll();

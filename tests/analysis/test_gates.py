@@ -110,3 +110,99 @@ BAD = {
 def test_bad_input_has_its_own_error(as_users, call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+# --- Gates that are held ----------------------------------------------------------------------
+
+
+def held(network, inputs, values):
+    bias = access.flatten(network.encoder)["dense_h.bias"]
+    return gates.held(access.matrices(network, "encoder"), bias, inputs, values)
+
+
+def test_where_no_gate_is_held_the_states_are_the_network_s():
+    network, inputs = a_network(), some_inputs(9)
+    found = held(network, inputs, {})
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, access.hidden_states(network, inputs), atol=1e-6)
+
+
+def test_a_gate_held_at_what_it_does_changes_nothing():
+    network, inputs = a_network(), some_inputs(9)[:1]
+    states = access.hidden_states(network, inputs)
+    own = gates_of(network, "encoder", inputs, states)
+    for gate in gates.GATES:
+        np.testing.assert_allclose(held(network, inputs, {gate: own[gate][0]}), states, atol=1e-6)
+    whole = {gate: array[0] for gate, array in own.items()}
+    np.testing.assert_allclose(held(network, inputs, whole), states, atol=1e-6)
+
+
+def test_held_gates_do_what_their_names_say():
+    network, inputs = a_network(), some_inputs(6)
+    kept = held(network, inputs, {"f": 1, "i": 0})  # a memory that nothing enters stays empty
+    np.testing.assert_array_equal(kept, np.zeros_like(kept))
+    for shut in ("o", "g", "i"):
+        assert not held(network, inputs, {shut: 0}).any()
+    counted = held(network, inputs, {"f": 1, "i": 1, "g": np.full(HIDDEN, 0.25), "o": 1})
+    steps = np.tanh(0.25 * np.arange(1, 7))
+    np.testing.assert_allclose(counted, np.broadcast_to(steps[None, :, None], counted.shape))
+    lasts = held(network, inputs, {"f": 0, "i": 1, "g": 0.5, "o": 1})  # only what is new
+    np.testing.assert_allclose(lasts, np.full_like(lasts, np.tanh(0.5)))
+
+
+def test_one_unit_can_be_held_and_the_others_work_on():
+    network, inputs = a_network(), some_inputs(6)
+    own = gates_of(network, "encoder", inputs, access.hidden_states(network, inputs))
+    values = own["o"][0].copy()
+    values[:, 2] = 0
+    found = held(network, inputs[:1], {"o": values})
+    assert not found[..., 2].any() and np.abs(np.delete(found, 2, axis=2)).min() > 0
+
+
+@pytest.mark.parametrize("gate", gates.GATES)
+def test_a_held_gate_is_that_of_a_cell_written_out(gate):
+    network, inputs = a_network(3), some_inputs(5).astype(np.float64)
+    weights, bias = access.matrices(network, "encoder"), access.flatten(network.encoder)
+    value = np.random.default_rng(0).random(HIDDEN)
+    h, c, wanted = np.zeros((3, HIDDEN)), np.zeros((3, HIDDEN)), []
+    for t in range(5):
+        x = {
+            q: inputs[:, t] @ weights[f"input {q}"].T + h @ weights[f"recurrent {q}"].T + b
+            for q, b in zip("ifgo", np.split(bias["dense_h.bias"], 4), strict=True)
+        }
+        i, f, g, o = (1 / (1 + np.exp(-x[q])) if q != "g" else np.tanh(x[q]) for q in "ifgo")
+        i, f, g, o = (value if q == gate else a for q, a in zip("ifgo", (i, f, g, o), strict=True))
+        c = f * c + i * g
+        h = o * np.tanh(c)
+        wanted.append(h)
+    found = held(network, inputs, {gate: value})
+    np.testing.assert_allclose(found, np.stack(wanted, axis=1), atol=1e-12)
+
+
+BAD_HELD = {
+    "an unknown gate": ({"values": {"x": 0}}, "gate 'x' is unknown: choose from i, f, g, o"),
+    "a gate above 1": ({"values": {"f": 1.5}}, "gate f is held out of its range: .* from 0 to 1"),
+    "a gate below 0": ({"values": {"o": -0.5}}, "gate o is held out of its range: .* from 0 to 1"),
+    "new below -1": ({"values": {"g": -1.5}}, "gate g is held out of its range: .* from -1 to 1"),
+    "NaN": ({"values": {"i": np.nan}}, "gate i is held out of its range"),
+    "another shape": (
+        {"values": {"f": np.zeros(5)}},
+        r"gate f is held at numbers of shape \(5,\): give one number, \(6,\) or \(3, 6\)",
+    ),
+    "words": ({"values": {"f": "shut"}}, "in gate f is not allowed: give real numbers"),
+    "inputs of another width": (
+        {"inputs": STATES},
+        r"inputs does not fit: give \(batch, time, 5\)",
+    ),
+    "a bias of another size": ({"bias": BIAS[1:]}, r"shape \(23,\) of the bias .* give \(24,\)"),
+    "a missing matrix": ({"matrices": {}}, "matrix 'input i' is missing: give all eight"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_HELD)
+def test_bad_holds_are_refused_in_one_sentence(case, as_users):
+    changed, message = BAD_HELD[case]
+    given = {"matrices": MATRICES, "bias": BIAS, "inputs": INPUTS, "values": {}} | changed
+    with pytest.raises(ValueError, match=message) as raised:
+        gates.held(**given)
+    assert "\n" not in str(raised.value)

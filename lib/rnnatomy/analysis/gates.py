@@ -1,6 +1,7 @@
 """The four gates of an LSTM: what they do at each step, and for how long a unit remembers."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -66,7 +67,54 @@ def activations(
         gate: inputs @ matrices[f"input {gate}"].T + before @ matrices[f"recurrent {gate}"].T + b
         for gate, b in zip(GATES, np.split(bias, len(GATES)), strict=True)
     }
-    return {gate: np.tanh(x) if gate == "g" else expit(x) for gate, x in sums.items()}
+    return {gate: _opened(gate, x) for gate, x in sums.items()}
+
+
+def held(
+    matrices: Matrices,
+    bias: Float[np.ndarray, " gates"],
+    inputs: Float[np.ndarray, "batch time feature"],
+    values: Mapping[str, int | float | Float[np.ndarray, "..."]],
+) -> Float[np.ndarray, "batch time hidden"]:
+    """Run a cell from zero with some of its gates held, whatever they would do.
+
+        c_t = f_t c_(t-1) + i_t g_t,  h_t = o_t tanh(c_t)
+
+    Args:
+        matrices: of the cell.
+        bias: of the four gates, one after the other.
+        inputs: what the cell is fed.
+        values: by the name of a gate, where it is held: at one number, at one for each unit, or at
+            one for each step and unit; from -1 to 1 for gate g, from 0 to 1 else. A gate that is
+            not named works.
+
+    Returns:
+        The hidden state after each step.
+
+    Raises:
+        ValueError: if a matrix is missing, a number is not finite, a gate is unknown or held out
+            of its range, or the shapes do not fit.
+    """
+    matrices = _eight(matrices)
+    hidden, feature = matrices["input i"].shape
+    bias = checks.numbers("the bias", bias, f"{len(GATES) * hidden}")
+    inputs = checks.numbers("inputs", inputs, f"batch time {feature}")
+    batch, time = inputs.shape[:2]
+    fixed = {gate: _held_at(gate, value, time, hidden) for gate, value in values.items()}
+    free = [gate for gate in GATES if gate not in fixed]
+    parts = dict(zip(GATES, np.split(bias, len(GATES)), strict=True))
+    fed = {gate: inputs @ matrices[f"input {gate}"].T + parts[gate] for gate in free}
+    kind = np.result_type(inputs, bias, *matrices.values())
+    h, c = np.zeros((2, batch, hidden), kind)
+    states = np.empty((batch, time, hidden), kind)
+    for t in range(time):
+        now = {gate: value[t].astype(kind) for gate, value in fixed.items()}
+        for gate in free:
+            now[gate] = _opened(gate, fed[gate][:, t] + h @ matrices[f"recurrent {gate}"].T)
+        c = now["f"] * c + now["i"] * now["g"]
+        h = now["o"] * np.tanh(c)
+        states[:, t] = h
+    return states
 
 
 def time_constants(forget: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
@@ -93,6 +141,27 @@ def time_constants(forget: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]
         raise ValueError("an activation of the forget gate is out of range: give 0 to 1.")
     with np.errstate(divide="ignore"):
         return 1 / np.abs(np.log(forget))
+
+
+def _opened(gate: str, sums: np.ndarray) -> np.ndarray:
+    opened: np.ndarray = np.tanh(sums) if gate == "g" else expit(sums)
+    return opened
+
+
+def _held_at(gate: str, value: Any, time: int, hidden: int) -> Float[np.ndarray, "time hidden"]:
+    """Return where a gate is held, for each step and unit."""
+    if gate not in GATES:
+        raise ValueError(f"gate {gate!r} is unknown: choose from {', '.join(GATES)}.")
+    value = np.asarray(value) if np.isscalar(value) else value
+    array, least = checks.real(f"gate {gate}", value), -1 if gate == "g" else 0
+    if array.shape not in ((), (hidden,), (time, hidden)):
+        raise ValueError(
+            f"gate {gate} is held at numbers of shape {array.shape}: give one number, "
+            f"({hidden},) or ({time}, {hidden})."
+        )
+    if not ((array >= least) & (array <= 1)).all():
+        raise ValueError(f"gate {gate} is held out of its range: give numbers from {least} to 1.")
+    return np.broadcast_to(array.astype(np.float64), (time, hidden))
 
 
 def _eight(matrices: Matrices) -> dict[str, np.ndarray]:

@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 
 from rnnatomy.networks import access, models, runs, vae
 from rnnatomy.report import plots
-from rnnatomy.report.widgets import pad, widget
+from rnnatomy.report.widgets import pad, reader, widget
 from rnnatomy.store import results
 
 from . import pages
@@ -146,7 +146,7 @@ def test_a_page_carries_the_images_in_whole_greys_and_the_classifier_in_steps(fu
     assert np.abs(greys / 15 - IMAGES).max() <= 0.5001 / 15
     levels = pages.unfolded(rest[IMAGES.size :])
     parts = np.split(levels, np.cumsum(facts["reader"]["sizes"])[:-1])
-    for name, part, step in zip(pad.READER, parts, facts["reader"]["steps"], strict=True):
+    for name, part, step in zip(reader.READER, parts, facts["reader"]["steps"], strict=True):
         assert np.abs(part * step - ARRAYS[name].ravel()).max() <= 0.5001 * step
         assert 0 < step < np.abs(ARRAYS[name]).max() / 500
 

@@ -10,13 +10,13 @@ from hypothesis.extra import numpy as hnp
 from playwright.sync_api import expect
 
 from rnnatomy.networks import runs
-from rnnatomy.report.widgets import pad, playground, viewer, widget
+from rnnatomy.report.widgets import pad, playground, reader, taps, viewer, widget
 
 from .conftest import FILES
 from .pages import carried, pixels, sticking_out, unfolded
 
-NAMES = ("playground", "viewer", "player", "pad")
-DRAWN = ".viewer-space, .viewer-figure, .pad-plane"  # canvases in the page's colours
+NAMES = ("playground", "viewer", "player", "pad", "taps")
+DRAWN = ".viewer-space, .viewer-figure, .pad-plane, .taps-field"  # canvases in the page's colours
 
 
 # --- What a page carries ----------------------------------------------------------------------
@@ -92,7 +92,15 @@ def a_pad():
     return pad.pad(parameters, points, np.arange(200) % 10, figure="fig-beside")
 
 
-MADE = dict(zip(NAMES, (a_playground, a_viewer, a_player, a_pad), strict=True))
+def a_taps():
+    rng = np.random.default_rng(0)
+    shapes = ((8, 96), (24, 96), (96,), (24, 10), (10,))
+    named = zip(reader.READER, shapes, strict=True)
+    classifier = {name: rng.normal(size=shape) / 2 for name, shape in named}
+    return taps.taps(classifier, rng.random((3, 8, 8)), np.arange(3), figure="fig-beside")
+
+
+MADE = dict(zip(NAMES, (a_playground, a_viewer, a_player, a_pad, a_taps), strict=True))
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ amplifies what is rounded over its rows, and 16 bits barely keep its pixels. A p
 page, ``book/_static/pad.js``, runs the decoder at the point, row by row.
 
 On request the page also shows the real image whose point is nearest, and what a ``Classifier``
-says of the drawing. The classifier's numbers come as whole multiples of a step.
+says of the drawing; see ``reader``.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from scipy import spatial
 
 from rnnatomy.analysis import gates
 from rnnatomy.report import plots
-from rnnatomy.report.widgets import widget
+from rnnatomy.report.widgets import reader, widget
 from rnnatomy.store import disk
 
 TOLERANCE = 1 / 255
@@ -37,10 +37,6 @@ AROUND = 20
 """Points nearest to a point, itself included, of which a numeral's place has most of its digit."""
 
 
-LEVELS = 511
-"""Steps in the largest number of an array of the classifier: 10 bits with the sign."""
-
-
 NAMES = (
     "start.kernel",
     "start.bias",
@@ -51,16 +47,6 @@ NAMES = (
     "readout.bias",
 )
 """The decoder's arrays, in the order in which a page carries them."""
-
-
-READER = (
-    "cell.dense_i.kernel",
-    "cell.dense_h.kernel",
-    "cell.dense_h.bias",
-    "readout.kernel",
-    "readout.bias",
-)
-"""The classifier's arrays, in the order in which a page carries them."""
 
 
 _MARGIN = 0.05  # of the plane's width, around the points
@@ -131,7 +117,7 @@ def pad(
     if images is not None:
         widget.check_images(images, len(points))
     if classifier is not None:
-        _check_classifier(classifier, columns)
+        reader.check_classifier(classifier, columns)
     plane = frame(points)
     arrays = [*(parameters[name] for name in NAMES), points]
     facts: dict[str, Any] = {
@@ -151,7 +137,7 @@ def pad(
         facts["images"]["sample"] = chosen.tolist()
         data += greys
     if classifier is not None:
-        facts["reader"], levels = _pack_classifier([classifier[name] for name in READER])
+        facts["reader"], levels = reader.pack_classifier(classifier)
         data += levels
     return _page(facts, data, figure)
 
@@ -185,14 +171,6 @@ def numerals(
         away = places[best] - np.median(places[labels == digit], axis=0)
         found.append((int(digit), *places[best[np.square(away).sum(axis=1).argmin()]].tolist()))
     return found
-
-
-def _pack_classifier(arrays: Sequence[Float[np.ndarray, "..."]]) -> tuple[dict[str, Any], bytes]:
-    """Lay arrays out as whole multiples of a step, which each array has of its own."""
-    steps = [float(np.abs(array).max()) / LEVELS or 1.0 for array in arrays]
-    levels = [np.rint(a.ravel() / step) for a, step in zip(arrays, steps, strict=True)]
-    facts = {"steps": steps, "sizes": [array.size for array in arrays]}
-    return facts, widget.fold(np.concatenate(levels).astype(np.int64))
 
 
 def cover(points: Float[np.ndarray, "sample latent"], count: int) -> Int[np.ndarray, " chosen"]:
@@ -240,27 +218,7 @@ def _check_parameters(parameters: disk.Arrays) -> None:
     latent = len(parameters["start.kernel"])
     if latent != 2:
         raise ValueError(f"the latent size is {latent}: give a network with a latent size of 2.")
-    _check_arrays(parameters, _shapes(*readout.shape), "")
-
-
-def _check_classifier(classifier: disk.Arrays, columns: int) -> None:
-    missing = [name for name in READER if name not in classifier]
-    if missing:
-        raise ValueError(
-            f"the classifier lacks {', '.join(missing)}: give the arrays of an LSTM Classifier."
-        )
-    hidden, classes = len(classifier["readout.kernel"]), len(plots.DIGIT_COLOURS)
-    width = len(gates.GATES) * hidden
-    shapes = ((columns, width), (hidden, width), (width,), (hidden, classes), (classes,))
-    _check_arrays(classifier, dict(zip(READER, shapes, strict=True)), "the classifier's ")
-
-
-def _check_arrays(arrays: disk.Arrays, shapes: dict[str, tuple[int, ...]], whose: str) -> None:
-    for name, shape in shapes.items():
-        if arrays[name].shape != shape:
-            raise ValueError(f"{whose}{name} has shape {arrays[name].shape}: give {shape}.")
-        if not np.isfinite(arrays[name]).all():
-            raise ValueError(f"{whose}{name} holds NaN or infinity: give finite numbers.")
+    reader.check_arrays(parameters, _shapes(*readout.shape), "")
 
 
 def _shapes(hidden: int, columns: int) -> dict[str, tuple[int, ...]]:
@@ -274,9 +232,6 @@ def _check_points(points: np.ndarray, labels: np.ndarray, rows: int) -> None:
         raise ValueError(f"points have shape {points.shape}: give (sample, 2), at least one.")
     if not np.isfinite(points).all():
         raise ValueError("points hold NaN or infinity: give finite numbers.")
-    if labels.shape != (len(points),):
-        raise ValueError(f"labels have shape {labels.shape}: give one for each point.")
-    if not np.isin(labels, np.arange(len(plots.DIGIT_COLOURS))).all():
-        raise ValueError(f"labels range from {labels.min()} to {labels.max()}: give 0 to 9.")
+    reader.check_labels(labels, len(points), "point")
     if rows < 1:
         raise ValueError(f"rows is {rows}: give a whole number of at least 1.")

@@ -89,14 +89,17 @@ def fold(levels: Int[np.ndarray, "..."]) -> bytes:
     return planes(np.where(wide < 0, -2 * wide - 1, 2 * wide).astype(np.uint16))
 
 
-def pack_images(images: Float[np.ndarray, "image row column"]) -> tuple[dict[str, Any], bytes]:
+def pack_images(
+    images: Float[np.ndarray, "image row column"], white: int = GREYS
+) -> tuple[dict[str, Any], bytes]:
     """Lay images out as bytes, in whole greys, with what a script needs to read them.
 
     Args:
         images: intensities as a fraction (0..1).
+        white: value of white, at most 255.
     """
-    greys = np.rint(images * GREYS).astype(np.uint8)
-    return {"shape": images.shape[1:], "white": GREYS}, greys.tobytes()
+    greys = np.rint(images * white).astype(np.uint8)
+    return {"shape": images.shape[1:], "white": white}, greys.tobytes()
 
 
 def check_images(images: np.ndarray, samples: int) -> None:
