@@ -187,7 +187,7 @@
   // ---- Tasks ----
 
   // What a reader may try, where it can be done: each with a test of what is off and what it costs
-  function tasksOf({ one, two, few } = {}) {
+  function tasksOf({ one, two, few }) {
     const most = losses => Math.max(...losses);
     return [
       one && {
@@ -313,20 +313,27 @@
     return { element, rows };
   }
 
-  // A list of tasks, with a tick at each that is solved, which is said once
-  function makeTasks(tasks) {
-    const voice = kit.makeVoice(), items = tasks.map(({ text }) => make("li", {}, text));
-    const title = make("p", { class: "playground-title" }, "Can you do it?");
-    const element = make("div", { class: "playground-tasks" }, title, make("ol", {}, ...items), voice);
-    function check(facts) {
-      tasks.forEach(({ test }, i) => {
-        if (items[i].dataset.solved || !test(facts)) return;
-        items[i].dataset.solved = true;
-        items[i].append(" ", make("b", {}, "✓ solved"));
+  // The tasks of each network, of which one network's are shown; a task that is solved gets a tick, and
+  // is said once
+  function makeTasks(lists) {
+    const voice = kit.makeVoice(), title = make("p", { class: "playground-title" }, "Can you do it?");
+    const element = make("div", { class: "playground-tasks" }, title, voice);
+    const found = lists.map(asked => tasksOf(asked).map(({ text, test }) => ({ item: make("li", {}, text), test })));
+    const ordered = found.map(tasks => make("ol", {}, ...tasks.map(({ item }) => item)));
+    function show(network) {
+      element.hidden = !found[network].length;
+      title.after(ordered[network]);
+      ordered.forEach((list, n) => n === network || list.remove());
+    }
+    function check(network, facts) {
+      found[network].forEach(({ item, test }, i) => {
+        if (item.dataset.solved || !test(facts)) return;
+        item.dataset.solved = true;
+        item.append(" ", make("b", {}, "✓ solved"));
         voice.textContent = `Task ${i + 1} is solved.`;
       });
     }
-    return { element, check };
+    return { element, show, check };
   }
 
   // A table of counts. Each above zero is a button, where there are pictures; Tab leads to one of
@@ -510,7 +517,7 @@
   function start({ body, facts, bytes }) {
     const data = read(facts, bytes), all = Array(data.modes).fill(true);
     const controls = makeControls(data), recall = makeRecall(data), confusion = makeConfusion(data, press);
-    const note = data.pictures?.note, tasks = makeTasks(tasksOf(data.tasks));
+    const note = data.pictures?.note, tasks = makeTasks(data.tasks ?? data.networks.map(() => ({})));
     const lost = makeChanges("lost", note ? 6 : 9, note ? 3 : 6);
     const won = makeChanges("won", note ? 2 : 3, note ? 3 : 6);
     const words = make("p", { class: "playground-summary", "aria-live": "polite" });
@@ -530,6 +537,7 @@
       const now = ask(state.kept, state.seed), changes = compare(whole.answers, now.answers, data.labels);
       if (state.open && !now.table[state.open[0]][state.open[1]]) state.open = null;
       controls.select.value = state.network;
+      tasks.show(state.network);
       showKept(controls, state);
       showRecall(recall, now, whole);
       showConfusion(confusion, now, data);
@@ -546,7 +554,8 @@
       const { now, whole } = show(), off = [...all.keys()].filter(k => !state.kept[k]);
       const loss = ({ recall }) => recall.map((after, c) => whole.recall[c] - after);
       const alone = k => loss(ask(all.map((_, other) => other !== k)));
-      if (!state.seed) tasks.check({ off, alone, losses: loss(now), modes: data.modes, accuracy: now.accuracy });
+      const facts = { off, alone, losses: loss(now), modes: data.modes, accuracy: now.accuracy };
+      if (!state.seed) tasks.check(state.network, facts);
       writeAddress(state);
     }
 
@@ -573,9 +582,8 @@
     readAddress(data, state);
     showNetwork(controls, data.networks[state.network], data);
     show();
-    if (data.tasks) body.append(tasks.element);
     body.append(
-      controls.element, words,
+      tasks.element, controls.element, words,
       make("div", { class: "playground-results" }, recall.element, confusion.element), confusion.panel,
       make("div", { class: "playground-changes" }, lost.element, won.element));
     if (note) body.append(make("p", { class: "widget-note" }, note));

@@ -981,6 +981,21 @@ def test_the_third_task_is_solved_by_some_switches(visit, all_kept, tables, publ
         assert 3 in solved(page)
 
 
+def test_each_network_has_tasks_of_its_own_and_keeps_its_ticks(visit, all_kept, published):
+    asked = [playground.tasks(playground.round_coefficients(network)) for network in published]
+    assert unpack(all_kept).facts["tasks"] == asked
+    with visit(all_kept) as page:
+        switch(page, 7).click()
+        assert solved(page) == [1]
+        for network, tasks in zip(published, asked, strict=True):
+            page.get_by_label("Network").select_option(network.name)
+            shown = page.locator(".playground-tasks li")
+            assert shown.count() == len(tasks)
+            assert f"only {tasks['few']['kept']} directions" in shown.last.inner_text()
+        page.get_by_label("Network").select_option(published[0].name)
+        assert 1 in solved(page)
+
+
 def test_a_page_that_begins_with_a_direction_cut_ticks_nothing_by_itself(visit, html):
     with visit(html) as page:
         assert solved(page) == []

@@ -188,8 +188,8 @@ def playground(
     if names is not None or series is not None or classes > len(plots.DIGIT_COLOURS):
         sample = "sequence" if images is None else "image"
         facts["names"] = _facts_of_names(names or [str(c) for c in range(classes)], sample)
-    elif asked := tasks(found[0]):
-        facts["tasks"] = asked
+    else:
+        facts["tasks"] = [tasks(one) for one in found]
     if images is None and series is None:
         return _page(facts, levels, figure)
     chosen = choose_pictures(found, PICTURES)
