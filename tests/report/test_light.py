@@ -1,6 +1,7 @@
 """Pages that load only what they use: icons, scripts and styles."""
 
 import re
+import zlib
 from base64 import b64decode
 from io import BytesIO
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from fontTools.ttLib import TTFont
 
 from rnnatomy.report import light
+from rnnatomy.report.widgets import widget
 
 SCRIPT = (
     'x={"github":[4,5,[],"f09b","M1"]};y={sun:[6,5,[],"f185","M2"]};'
@@ -84,6 +86,20 @@ def test_a_page_loads_the_scripts_of_its_own_widgets(shown):
     page += "".join(f'<div class="widget {name}"></div>' for name in shown)
     wanted = {f"{name}.js" for name in (*shown, *(["widget"] if shown else []))}
     assert {name for _, name in loaded(light.fewer_scripts(page, set(scripts), ""))} == wanted
+
+
+def test_what_a_widget_carries_stands_in_a_script_of_its_own(tmp_path):
+    html = widget.widget("play", "Play, or see", "fig", {"a": 1}, bytes(range(200)), "less")
+    page = light.data_apart(f"<main>{html}{html}</main>", tmp_path, "../")
+    (file,) = (tmp_path / "_static" / "widgets").glob("*.js")
+    assert page.count(f' data-source="../_static/widgets/{file.name}"></script>') == 2
+    assert page.count('class="widget-facts">{"a":1}') == 2
+    (text,) = re.findall(r'^document\.currentScript\.carried="([^"]*)";$', file.read_text())
+    assert zlib.decompress(b64decode(text), -15) == bytes(range(200)) and text not in page
+
+
+def test_a_page_without_widgets_writes_nothing_aside(tmp_path):
+    assert light.data_apart(PAGE, tmp_path) == PAGE and not [*tmp_path.iterdir()]
 
 
 def test_the_page_of_the_search_keeps_its_scripts_in_order():

@@ -32,6 +32,7 @@ _FONT = "fa-solid-900.ttf"  # and where its styles take theirs from
 _SEARCH = ("searchtools.js", "language_data.js", "searchindex.js")
 _OPTIONS = "documentation_options.js"
 _WIDGETS = "rnnatomyWidgets"  # named by the scripts of widgets, see widget.js
+_APART = "_static/widgets"  # folder of what they carry
 _PAPER = "book-"  # begins the names of what only the printed book has, see paper.py
 _UNUSED = (f"{_ICONS}*", "fa-*.ttf", "fa-*.woff2", "*.map", "*macros.html")
 
@@ -68,7 +69,8 @@ def lighten(site: Path) -> None:
     for path in sorted(site.rglob("*.html")):
         if not {"_static", "_sources"} & {*path.relative_to(site).parts}:
             page = inline_icons(path.read_text("utf8"), icons)
-            pages[path] = fewer_scripts(page, widgets, scripts.get(_OPTIONS, ""))
+            page = fewer_scripts(page, widgets, scripts.get(_OPTIONS, ""))
+            pages[path] = data_apart(page, site, "../" * (len(path.relative_to(site).parts) - 1))
     used = names_in_use(pages.values(), scripts.values())
     merged: dict[tuple[str, ...], str] = {}
     for path, page in pages.items():
@@ -164,6 +166,26 @@ def fewer_scripts(page: str, widgets: Set[str], options: str) -> str:
         return found[0].replace("<script", "<script defer", 1)
 
     return re.sub(r'<script\b[^>]*\ssrc="([^"]*)"[^>]*></script>\n?', keep, page)
+
+
+def data_apart(page: str, site: Path, up: str = "") -> str:
+    """Put what the widgets of a page carry into scripts of their own, loaded when they are near.
+
+    They are scripts since a page that is opened as a file may load nothing else.
+
+    Args:
+        page: HTML, with widgets as ``widgets.widget`` writes them.
+        site: folder of the site.
+        up: way from the page to the folder of the site.
+    """
+
+    def moved(found: re.Match[str]) -> str:
+        name = f"{_APART}/{sha256(found[2].encode()).hexdigest()[:16]}.js"
+        (site / name).parent.mkdir(parents=True, exist_ok=True)
+        (site / name).write_text(f'document.currentScript.carried="{found[2]}";\n', "utf8")
+        return f'{found[1]} data-source="{up}{name}"></script>'
+
+    return re.sub(r'(<script[^>]* class="widget-data")>([A-Za-z0-9+/=]+)</script>', moved, page)
 
 
 # ---- Styles ----
