@@ -99,11 +99,12 @@
     { text: "There is. Does it do so for other digits?", test: () => false },
   ];
 
-  const HELP = "Each cell is a unit: the stronger its colour, the wider its gate is open, or the larger the number; " +
-    "blue is above zero, red below. The number is the mean, of g, c and h that of the size. The strip shows the rows so " +
-    "far: eight tenths of the units lie in the band, the thick line is the mean, the thin one the chosen unit, and " +
-    "dashes are the network with all gates at work. A gate is held in all units, at every row. Press on a cell to " +
-    "choose its unit, or use the arrow keys. In a box below its bar: what the digit is.";
+  const HELP = "Each cell is a unit: the stronger its colour, the wider its gate is open, or the larger the number; of " +
+    "g, c and h, red is above zero, blue below. The number is the mean, of g, c and h that of the size. The " +
+    "strip shows the rows so far: eight tenths of the units lie in the band, the thick line is the mean, the " +
+    "thin one the chosen unit, and dashes are the network with all gates at work. A gate is held in all " +
+    "units, at every row. Press on a cell to choose its unit, or use the arrow keys. In a box below its bar: " +
+    "what the digit is.";
 
   // ---- Elements ----
 
@@ -178,7 +179,7 @@
 
   // ---- Drawing ----
 
-  function drawField({ field, key, at = value => value }, { run, row, unit }, { hidden }, inks) {
+  function drawField({ field, key, signed, at = value => value }, { run, row, unit }, { hidden }, inks) {
     const { context, width, height } = kit.openCanvas(field), values = run.steps[row][key];
     const across = Math.min(hidden, ACROSS), size = [width / across, height / Math.ceil(hidden / ACROSS)];
     const box = k => {
@@ -191,7 +192,7 @@
       context.fillStyle = inks.ground;
       context.fillRect(...box(k));
       context.globalAlpha = Math.abs(shade);
-      context.fillStyle = shade < 0 ? inks.signal : inks.accent;
+      context.fillStyle = signed && shade > 0 ? inks.signal : inks.accent;
       context.fillRect(...box(k));
     }
     context.globalAlpha = 1;

@@ -191,9 +191,9 @@ def shades(page, key, unit, hidden=HIDDEN):
     return image[y, x, :3]
 
 
-def mixed(value):
+def mixed(value, key):
     """The colour that stands for a number from -1 to 1, in the light theme."""
-    colour = np.array((178, 58, 43) if value < 0 else (11, 110, 153))
+    colour = np.array((178, 58, 43) if value > 0 and key in "gch" else (11, 110, 153))
     return 255 + abs(value) * (colour - 255)
 
 
@@ -223,7 +223,9 @@ def check(page, row, unit, wanted, answers, hidden=HIDDEN, *, held=False):
         for other in (2, hidden - 1):
             shade = np.tanh(values[other]) if key == "c" else values[other]
             if other != unit:
-                np.testing.assert_allclose(shades(page, key, other, hidden), mixed(shade), atol=6)
+                np.testing.assert_allclose(
+                    shades(page, key, other, hidden), mixed(shade, key), atol=6
+                )
 
 
 @pytest.mark.parametrize("sample", [0, 3])
