@@ -81,7 +81,7 @@ serve: $(READY)  ## the quick site in the browser, built again on change; FULL=1
 
 test: $(READY)  ## all tests: library, chapters, golden outputs, site in a browser
 	@$(MAKE) --no-print-directory --jobs=2 quick
-	@$(PY) -m pytest --numprocesses=2 --dist=loadfile
+	@$(PY) -m pytest --numprocesses=2 --dist=loadfile --max-worker-restart=0
 
 golden: $(QUICK_CHAPTERS)  ## write the golden outputs anew, after a wanted change of a chapter
 	@$(PY) tests/golden.py
