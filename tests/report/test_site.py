@@ -21,7 +21,7 @@ from rnnatomy.report import site as builder
 from rnnatomy.store import checkout, scratch
 
 THEMES = ("light", "dark")
-LIGHT, PLAYED = 350, 750  # kB: of a page, and of one with a widget, which carries its numbers
+LIGHT, PLAYED = 350, 750  # kB: of a page, and of one with all that its widgets carry
 
 
 # --- Building ---------------------------------------------------------------------------------
@@ -516,11 +516,18 @@ def test_no_cell_failed(visit):
 
 
 def test_is_light(visit, name):
-    """What a page loads at once, each file as a server sends it."""
+    """What a page loads at once, and with what its widgets carry; files as a server sends them."""
     loaded = {Path(unquote(urlsplit(url).path)) for url in visit.requests if url[:5] == "file:"}
-    weight = sum(len(gzip.compress(path.read_bytes())) for path in loaded) / 1000
-    plays = soup(name).find(class_="widget-facts") is not None
-    assert weight <= (PLAYED if plays else LIGHT), {p.name: p.stat().st_size for p in loaded}
+    carried = {SITE / one["data-source"] for one in soup(name).select("[data-source]")}
+    weights = {path: len(gzip.compress(path.read_bytes())) / 1000 for path in loaded | carried}
+    assert sum(weights[path] for path in loaded - carried) <= LIGHT, weights
+    assert sum(weights.values()) <= PLAYED, weights
+
+
+def test_widgets_carry_little_in_the_page_itself(name):
+    """A reader of the first lines waits for none of it."""
+    apart = soup(name).select(".widget-data")
+    assert all(one.get("data-source") and not one.text for one in apart)
 
 
 @pytest.mark.parametrize("theme", THEMES)

@@ -35,10 +35,6 @@ STEPS_PER_SPREAD = 11
 """Rounding steps in the standard deviation of a class along a direction, to begin with."""
 
 
-MOST_BYTES = 546_000
-"""Most bytes of the page's HTML: fewer than of other widgets, as the script is longer."""
-
-
 PICTURES = 320
 """Most images, or drawn sequences, that a page carries."""
 
@@ -177,7 +173,7 @@ def playground(
 
     Raises:
         ValueError: if the networks, the images, the series, the names or the direction do not fit,
-            or make a page of more than ``MOST_BYTES``.
+            or make a page of more than ``widget.MOST_BYTES``.
     """
     _check(networks, images, series, cut)
     if names is not None:
@@ -565,7 +561,7 @@ def _page(facts: dict[str, Any], data: bytes, figure: str) -> str:
     sentence = """With JavaScript, in a current browser, this is a playground: switches
 that take directions out of the readout, and what the network still reads. Without them, see"""
     advice = "give fewer networks, or neither images nor series"
-    return widget.widget("playground", sentence, figure, facts, data, advice, MOST_BYTES)
+    return widget.widget("playground", sentence, figure, facts, data, advice)
 
 
 def _check(
