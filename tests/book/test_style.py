@@ -31,6 +31,10 @@ def figure(cell):
     return cell.metadata.get("mystnb", {}).get("figure")
 
 
+def table(cell):
+    return cell.metadata.get("mystnb", {}).get("table")
+
+
 def draws(cell):
     return re.search(r"plots\.show(_drawing)?\(", cell.source)
 
@@ -81,7 +85,7 @@ MANY_CELLS = {
     "cutoffs": 31,
     "thousand": 30,
     "others": 30,
-    "people": 34,
+    "people": 35,
     "orbits": 33,
     "attractors": 31,
 }
@@ -141,9 +145,51 @@ def test_every_figure_is_referenced_before_it_appears(name):
             assert f"{{numref}}`{figure(cell)['name']}`" in before, cell.id
 
 
-def test_figure_names_are_unique():
-    names = [figure(c)["name"] for name in SOURCES for c in code(name) if figure(c)]
+def test_names_of_figures_and_tables_are_unique():
+    shown = [one for name in SOURCES for c in code(name) for one in (figure(c), table(c)) if one]
+    names = [one["name"] for one in shown]
+    names += [name for body in WRITTEN.values() for _, name in captions_in(body)]
     assert len(set(names)) == len(names)
+
+
+WRITTEN = {**{name: text(name) for name in SOURCES}, **PROSE}
+"""Words of every chapter and page."""
+
+CAPTIONED = r"^:::\{table\} (.+)\n:name: (\S+)\n\n(?:\|.*\n)+\n:::$"
+
+
+def captions_in(body):
+    """Return the captions and names of the tables that stand in words."""
+    return re.findall(CAPTIONED, body, re.M)
+
+
+def is_caption(caption, name):
+    """Tell whether a table is told in one short sentence or two, and named as one."""
+    fit = caption.endswith(".") and caption[0].isupper() and len(caption.split()) <= 20
+    return fit and "  " not in caption and re.fullmatch("tab-[a-z-]+", name) is not None
+
+
+@notebooks
+def test_every_table_that_a_cell_shows_has_a_caption(name):
+    for cell in code(name):
+        assert len(calls(cell, "tables.show")) == bool(table(cell)), cell.id
+        assert not table(cell) or is_caption(**table(cell)), cell.id
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_every_table_in_words_has_a_caption(name):
+    body = WRITTEN[name]
+    found = captions_in(body)
+    assert len(found) == len(re.findall(r"^[ \t]*\|[-:| ]+\|$", body, re.M))
+    assert all(is_caption(*one) for one in found)
+
+
+def test_a_caption_says_what_its_own_table_holds():
+    """No two tables are told alike, and none as its heading is."""
+    told = [table(c)["caption"] for name in SOURCES for c in code(name) if table(c)]
+    told += [caption for body in WRITTEN.values() for caption, _ in captions_in(body)]
+    assert len(set(told)) == len(told) > 100
+    assert not {f"{head}." for head in re.findall(r"^#+ (.+)$", ALL_TEXT, re.M)} & set(told)
 
 
 @pytest.mark.parametrize("name", STUDIED)
@@ -208,9 +254,14 @@ MOST_NUMBERS = {"hundred": 30, "gates": 35, "gauge": 20, "autoencoder": 38, "peo
 """Numbers that the prose of chapters may have that once were tables in disguise."""
 
 
+MARGIN = re.compile(r"^```\{margin\}\n(.*?)\n```$", re.M | re.S)
+"""A note beside the text; its words."""
+
+
 def sentences(name):
     """Return the sentences of a chapter's prose, with a 7 for each number that is glued."""
-    prose = re.sub(r"^(`{3,}|:{3,}).*?^\1", "", text(name), flags=re.M | re.S)
+    prose = MARGIN.sub(r"\1", text(name))
+    prose = re.sub(r"^(`{3,}|:{3,}).*?^\1", "", prose, flags=re.M | re.S)
     prose = "\n".join(x for x in prose.splitlines() if not x.startswith(("|", "#", "(")))
     prose = re.sub(r"\{(?!glue)[a-z:]+\}`[^`]*`|\$+[^$]*\$+", "", prose)
     prose = re.sub(r"\{glue:text\}`[^`]*`", " 7 ", prose)
@@ -236,3 +287,103 @@ def test_numbers_stand_in_figures_and_tables(name):
 def test_prose_has_no_machine_paths_or_registry_hosts():
     for body in [ALL_TEXT, *(c.source for name in SOURCES for c in code(name))]:
         assert not re.search(r"/(home|root|work|tmp)/|pypi\.org|npmjs", body)
+
+
+@pytest.mark.parametrize("name", ("intro", *STUDIED))
+def test_notes_in_the_margin_are_few_and_short(name):
+    notes = MARGIN.findall(text(name))
+    assert 1 <= len(notes) <= 3
+    assert all(len(note.split()) <= 45 for note in notes), notes
+    assert len(re.findall(r"\{margin\}", text(name))) == len(notes)
+    after = re.findall(r"^```\{margin\}\n.*?\n```\n\n(\S+)", text(name), re.M | re.S)
+    assert len(after) == len(notes), "a note is followed by the paragraph that it belongs to"
+    assert not [one for one in after if re.match(r"#|\||-|\(sec|```|\$\$", one)]
+
+
+GREEK = """alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau
+upsilon phi chi psi omega varepsilon vartheta varphi varrho ell"""
+NAMES = {*GREEK.split(), *(name.capitalize() for name in GREEK.split())}
+WORD = r"\\(?:text|mathrm|operatorname)\{[^{}]{2,}\}|\\(?:begin|end)\{\w+\**\}"
+LETTER = r"\\(?:bar|hat|tilde|math\w+)\s*\{\w\}|\\[A-Za-z]+|[A-Za-z]"
+
+
+def letters(formula):
+    """Return the letters of a formula: ``h`` and ``t`` of ``h_t``, not those of a word."""
+    found = re.findall(LETTER, re.sub(WORD, " ", formula))
+    return {one for one in found if one[0] != "\\" or "{" in one or one[1:] in NAMES}
+
+
+def formulas(text):
+    text = re.sub(r"```.*?```|`[^`\n]*`", " ", MARGIN.sub(r"\1", text), flags=re.S)
+    return [long or short for long, short in re.findall(r"\$\$(.+?)\$\$|\$([^$\n]+)\$", text, re.S)]
+
+
+def mathematics(name):
+    """Return all formulas of a chapter: of its words, its captions, and what its code writes."""
+    shown = [one for c in code(name) for one in c.metadata.get("mystnb", {}).values()]
+    captions = [one["caption"] for one in shown if "caption" in one]
+    folded = re.sub(r"^`{3,}(?!\{margin).*$", "", MARGIN.sub(r"\1", text(name)), flags=re.M)
+    found = formulas("\n\n".join([folded, *captions]))
+    strings = [
+        ast.unparse(node) if isinstance(node, ast.JoinedStr) else node.value
+        for cell in code(name)
+        for node in ast.walk(ast.parse(cell.source))
+        if isinstance(node, ast.JoinedStr)
+        or (isinstance(node, ast.Constant) and isinstance(node.value, str))
+    ]
+    return found + [one for string in strings for one in re.findall(r"\$([^$\n]+)\$", string)]
+
+
+def notation():
+    """Return each symbol's letters by where it is used: "" for the whole book, or a chapter."""
+    found = {"": []}
+    for line in PROSE["notation"].splitlines():
+        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        if len(cells) == 4 and cells[0].startswith("$"):
+            chapter = re.fullmatch(r"\{doc\}`(\w+)`", cells[3])
+            found.setdefault(chapter[1] if chapter else "", []).append(cells[0])
+    return found
+
+
+def meant(*chapters):
+    """Return the letters that have a meaning in the book, and in these chapters."""
+    listed = notation()
+    symbols = [one for name in ("", *chapters) for one in listed.get(name, [])]
+    return set().union(*(letters(formula) for one in symbols for formula in formulas(one)))
+
+
+def without_meaning(name, written):
+    return set().union(*map(letters, written)) - meant(name)
+
+
+@notebooks
+def test_every_letter_of_a_formula_stands_in_the_notation(name):
+    assert without_meaning(name, mathematics(name)) == set()
+
+
+def test_letters_of_pages_without_code_stand_in_the_notation():
+    for name, body in PROSE.items():
+        written = formulas(body)
+        chapters = notation() if name == "notation" else ()
+        assert set().union(*map(letters, written)) <= meant(*chapters), name
+
+
+def test_a_letter_has_one_meaning_and_is_used():
+    everywhere, own = meant(), {name: meant(name) - meant() for name in notation() if name}
+    for name, symbols in notation().items():
+        assert len(set(symbols)) == len(symbols)
+        if name:
+            assert own[name] <= set().union(*map(letters, mathematics(name))), name
+            others = set().union(*(found for other, found in own.items() if other != name))
+            assert not own[name] & others, name
+            leading = {re.match(LETTER, f)[0] for one in symbols for f in formulas(one)}
+            assert not leading & everywhere, name
+    written = [formula for name in SOURCES for formula in mathematics(name)]
+    assert everywhere <= set().union(*map(letters, written))
+
+
+def test_a_letter_without_a_meaning_is_seen():
+    assert without_meaning("readout", [r"W_{ix} h_t + \log\text{ink}"]) == set()
+    assert without_meaning("readout", [r"\bar{x} + \xi_{Q}"]) == {r"\xi", "Q"}
+    assert without_meaning("readout", [r"\phi_k"]) == {r"\phi"}  # of another chapter
+    assert without_meaning("cutoffs", [r"\phi_k"]) == set()

@@ -44,10 +44,18 @@ def test_a_head_of_a_formula_is_called_by_its_words():
 
 def test_tables_of_a_site_are_read_one_by_one(tmp_path):
     few, many = table(["a", "b"], ["1", "2"]), table(["a", "b"], [LONG, LONG])
+    many = many.replace('"table">', '"table" id="tab-many">', 1)
     (tmp_path / "one.html").write_text(f"<p>é</p>{few}<p>{many}</p>", "utf8")
     cards.shown(tmp_path)
     made = (tmp_path / "one.html").read_text("utf8")
     assert made.startswith(f"<p>é</p>{few}<p>") and made.count(cards.LOOK) == 1
+
+
+def test_a_card_keeps_name_and_caption():
+    named = table(["a", "b"], [LONG, LONG]).replace('"table">', '"table" id="tab-a">', 1)
+    named = named.replace("<thead>", "<caption>Two long cells.</caption><thead>")
+    made = cards.as_cards(named)
+    assert made.startswith('<table class="table rnnatomy-cards" id="tab-a" role="table"><caption>T')
 
 
 def test_the_claims_of_the_book_become_cards():

@@ -411,7 +411,7 @@ def forward_kinematics(
 ) -> Float[np.ndarray, "time joint 3"]:
     """Find where the joints are: rotate each offset by all rotations up the tree, and add up.
 
-        x_j = x_p + G_p o_j,   G_j = G_p R_j,   R_j = exp([-r_j]_x),   p the parent of j
+        P_j = P_j' + G_j' l_j,   G_j = G_j' exp(-[theta_j]_x),   j' the parent of j
 
     The minus is a convention of these files, whose rotations act on row vectors. ``PARENTS`` and
     ``OFFSETS`` are for the 117 columns of the sequences; no skeleton is known here for the 96

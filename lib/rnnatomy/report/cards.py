@@ -20,7 +20,7 @@ columns can be compared."""
 LOOK = "rnnatomy-cards"
 """Class of a table that becomes cards."""
 
-_TABLE = re.compile(r'<table class="[^"]*">(?:(?!<table\b)[\s\S])*?</table>')
+_TABLE = re.compile(r'<table class="[^"]*"(?: id="[^"]*")?>(?:(?!<table\b)[\s\S])*?</table>')
 _ROLES = {"thead": "rowgroup", "tbody": "rowgroup", "tr": "row", "td": "cell", "th": "columnheader"}
 
 

@@ -81,7 +81,7 @@ def test_every_number_of_the_text_is_there(looked):
     assert not [name for name, word in numbers.items() if word in ("", "nan")]
 
 
-def test_every_figure_of_the_text_is_drawn(looked):
+def test_every_figure_and_table_of_the_text_is_shown(looked):
     found, _ = looked
     holds = page.holds(found)
     false = {f"if-{name}" for name, value in holds.items() if not value}
@@ -89,9 +89,10 @@ def test_every_figure_of_the_text_is_drawn(looked):
         c for c in parameters.read_chapter("yours").cells
         if not false & set(parameters.tags(c))
     ]  # fmt: skip
-    drawn = {c.metadata.get("mystnb", {}).get("figure", {}).get("name") for c in cells}
-    named = set(re.findall(r"\{numref\}`(fig-you-\w+)`", markdown(holds)))
-    assert named <= drawn
+    shown = {one["name"] for c in cells for one in c.metadata.get("mystnb", {}).values()}
+    shown |= set(re.findall(r":name: (tab-you-\w+)", markdown(holds)))
+    named = set(re.findall(r"\{numref\}`((?:fig|tab)-you-\w+)`", markdown(holds)))
+    assert named <= shown
 
 
 def test_rows_are_whole(looked):
