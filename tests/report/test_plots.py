@@ -205,7 +205,7 @@ def boxes(page):
 
 @pytest.mark.parametrize(
     "rows, columns, wanted",
-    [(1, 2, 2), (2, 2, 2), (1, 3, 3), (1, 1, 0), (2, 4, 2), (3, 12, 2), (2, 10, 2)],
+    [(1, 2, 2), (2, 2, 2), (1, 3, 3), (2, 4, 2), (3, 12, 2), (2, 10, 2)],
 )
 def test_panels_of_a_wide_figure_are_shown_below_each_other(rows, columns, wanted, monkeypatch):
     figure, _ = plt.subplots(rows, columns, figsize=(7.6, 2.6))
@@ -228,10 +228,47 @@ def test_a_colour_bar_stays_with_its_panel(monkeypatch):
     assert len(boxes(shown_panels(figure, monkeypatch))) == 2
 
 
-def test_a_narrow_figure_stays_as_it_is(monkeypatch):
-    figure, _ = plt.subplots(1, 2, figsize=(5, 2))
+@pytest.mark.parametrize(("columns", "width"), [(2, 4), (1, 4)])
+def test_a_narrow_figure_stays_as_it_is(monkeypatch, columns, width):
+    figure, _ = plt.subplots(1, columns, figsize=(width, 2))
     page = shown_panels(figure, monkeypatch)
     assert not boxes(page) and not page.select(".rnnatomy-panels")
+
+
+def test_a_figure_of_one_panel_is_drawn_again_for_a_narrow_screen(monkeypatch):
+    figure, ax = plt.subplots(figsize=(7.6, 3))
+    ax.plot(np.arange(1000), label="a line")
+    ax.set(xlabel="across", ylabel="up", title="what it is")
+    ax.legend()
+    page = shown_panels(figure, monkeypatch)
+    ((left, width),) = boxes(page)
+    assert left == 0 and width == pytest.approx(plots.COLUMN * 3 / 4, abs=0.2)
+    wide, narrow = page.select(".rnnatomy-figure > svg, .rnnatomy-narrow > svg")
+    assert narrow["aria-hidden"] == "true" and not wide.has_attr("aria-hidden")
+    said = {word.get_text() for word in narrow.select("text")}
+    assert {"across", "up", "what it is", "a line", "0"} <= said
+    ids = [one["id"] for one in page.select("[id]")]
+    assert len(set(ids)) == len(ids)
+
+
+@pytest.mark.parametrize("kind", ["ticks", "title", "words"])
+def test_a_figure_whose_words_would_touch_is_not_drawn_again(monkeypatch, kind):
+    figure, ax = plt.subplots(figsize=(7.6, 3))
+    if kind == "ticks":
+        ax.set_xticks(range(8), [f"network {k}" for k in range(8)])
+    elif kind == "title":
+        ax.set_title("a title that is as long as a figure of seven inches, and no less than that")
+    else:
+        for k in range(6):
+            ax.text(k / 6, 0.5, "one word more")
+    assert not boxes(shown_panels(figure, monkeypatch))
+
+
+def test_words_that_touch_in_the_wide_figure_may_touch_in_the_narrow_one(monkeypatch):
+    figure, ax = plt.subplots(figsize=(7.6, 3))
+    ax.text(0.2, 0.5, "one word")
+    ax.text(0.21, 0.5, "another")
+    assert len(boxes(shown_panels(figure, monkeypatch))) == 1
 
 
 # --- Weight -----------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import NullLocator
 from mpl_toolkits.mplot3d import Axes3D
 from PIL import Image
@@ -74,7 +75,12 @@ narrow screen."""
 
 
 COLUMN = 400
-"""Pixels: so much of it stands side by side there."""
+"""Pixels: so much of it stands side by side there, and so wide is a figure of one panel drawn
+again."""
+
+
+LOW = 2.8
+"""Inches: least height of a figure that is drawn again, if it is not lower itself."""
 
 
 _INK = "#010203"  # stands for the page's text colour until the figure is written as SVG
@@ -127,11 +133,60 @@ def show(figure: Figure, alt: str) -> None:
     Raises:
         ValueError: if the description is empty.
     """
-    width = figure.get_figwidth() * 96
-    page, panels = io.StringIO(), _panels(figure)
-    figure.savefig(page, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    width, svg, panels = figure.get_figwidth() * 96, _svg(figure), _panels(figure)
+    narrow = None if panels else _redrawn(figure)
     plt.close(figure)
-    _display(page.getvalue(), alt, width, panels)
+    _display(svg, alt, width, panels, narrow)
+
+
+def _svg(figure: Figure) -> str:
+    page = io.StringIO()
+    figure.savefig(page, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    return page.getvalue()
+
+
+def _redrawn(figure: Figure) -> str | None:
+    """Draw a figure of one panel again for a narrow screen; its size is then another.
+
+    Returns:
+        The SVG document. None if it is narrow already, or if words would touch or be cut off.
+    """
+    wide, high = map(float, figure.get_size_inches())
+    narrow = COLUMN / 96
+    if wide <= narrow or not figure.axes:
+        return None
+    figure.canvas.draw()
+    before, _ = _touching(figure)
+    figure.set_size_inches(narrow, min(high, max(1.25 * high * narrow / wide, LOW)))
+    figure.canvas.draw()
+    after, cut_off = _touching(figure)
+    return None if after - before or cut_off else _svg(figure)
+
+
+def _touching(figure: Figure) -> tuple[set[tuple[int, int]], bool]:
+    """Return which words of a figure touch, by their numbers, and whether some are cut off."""
+    boxes = [word.get_window_extent() for word in _words(figure)]
+    edges = [(box.x0, box.y0, box.x1, box.y1) for box in boxes if box.width and box.height]
+    pairs = {
+        (i, j)
+        for (i, a), (j, b) in itertools.combinations(enumerate(edges), 2)
+        if a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+    }
+    right, top = figure.bbox.width + 1, figure.bbox.height + 1
+    return pairs, any(x0 < -1 or y0 < -1 or x1 > right or y1 > top for x0, y0, x1, y1 in edges)
+
+
+def _words(figure: Figure) -> list[Text]:
+    """Return what is written in a figure, but for ticks that are out of view."""
+    hidden: set[Text] = set()
+    axes = [(ax, name) for ax in figure.axes for name in "xyz" if hasattr(ax, f"{name}axis")]
+    for axis in (getattr(ax, f"{name}axis") for ax, name in axes):
+        low, high = sorted(axis.get_view_interval())
+        for tick in (*axis.majorTicks, *axis.minorTicks):
+            if not (low <= tick.get_loc() <= high and tick.get_visible()):
+                hidden |= {tick.label1, tick.label2}
+    found = figure.findobj(Text)
+    return [w for w in found if w.get_visible() and w.get_text().strip() and w not in hidden]
 
 
 def _panels(figure: Figure) -> list[tuple[float, float]]:
@@ -184,7 +239,13 @@ def show_drawing(name: str, alt: str) -> None:
     _display(source, alt, float(box.group(1)) if box else 720)
 
 
-def inline(svg: str, alt: str, width: float, panels: Sequence[tuple[float, float]] = ()) -> str:
+def inline(
+    svg: str,
+    alt: str,
+    width: float,
+    panels: Sequence[tuple[float, float]] = (),
+    redrawn: str | None = None,
+) -> str:
     """Turn an SVG document into HTML to stand within a page.
 
     Identifiers get a prefix of their own, so that several figures can share a page, and the
@@ -196,9 +257,29 @@ def inline(svg: str, alt: str, width: float, panels: Sequence[tuple[float, float
         width: in pixels.
         panels: parts of its width, as fractions, that are shown below each other on a narrow
             screen; they are drawn from the same shapes.
+        redrawn: another SVG document, shown in place of it there.
     """
     if not alt.strip():
         raise ValueError("alt is empty: describe in a sentence what the figure shows.")
+    body, prefix = _shapes(svg)
+    frame = re.search(r'viewBox="([^"]+)"', body)
+    body = re.sub(r'<svg[^>]*?viewBox="([^"]+)"[^>]*>', _opening(alt), body, count=1)
+    narrow = ""
+    if panels and frame:
+        body = body.replace("<g>", f'<g id="{prefix}all">', 1)
+        narrow = _narrow(frame[1], panels, f"{prefix}all")
+    elif redrawn:
+        other, _ = _shapes(redrawn)
+        opening = rf'<svg viewBox="\1" style="max-width: {COLUMN}px" aria-hidden="true">'
+        other = re.sub(r'<svg[^>]*?viewBox="([^"]+)"[^>]*>', opening, other, count=1)
+        narrow = f'<div class="rnnatomy-narrow">{other.strip()}</div>'
+    kind = "rnnatomy-figure rnnatomy-panels" if narrow else "rnnatomy-figure"
+    box = f'<div class="{kind}" tabindex="0" style="--width: {width:.0f}px">'
+    return f"{box}{body.strip()}{narrow}</div>"
+
+
+def _shapes(svg: str) -> tuple[str, str]:
+    """Return an SVG document with identifiers and colours for a page, and their prefix."""
     body = svg[svg.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->|<title>.*?</title>", "", body, flags=re.S)
     body = compact(body)
@@ -207,15 +288,7 @@ def inline(svg: str, alt: str, width: float, panels: Sequence[tuple[float, float
     body = re.sub(r' id="([^"]+)"', lambda m: f' id="{prefix}{m[1]}"' if m[1] in used else "", body)
     body = re.sub(r'(href="#|url\(#)', rf"\g<1>{prefix}", body)
     body = body.replace(_INK, "currentColor").replace(_FAINT, "currentColor; opacity: 0.15")
-    frame = re.search(r'viewBox="([^"]+)"', body)
-    body = re.sub(r'<svg[^>]*?viewBox="([^"]+)"[^>]*>', _opening(alt), body, count=1)
-    narrow = ""
-    if panels and frame:
-        body = body.replace("<g>", f'<g id="{prefix}all">', 1)
-        narrow = _narrow(frame[1], panels, f"{prefix}all")
-    kind = "rnnatomy-figure rnnatomy-panels" if narrow else "rnnatomy-figure"
-    box = f'<div class="{kind}" tabindex="0" style="--width: {width:.0f}px">'
-    return f"{box}{body.strip()}{narrow}</div>"
+    return body, prefix
 
 
 def _narrow(frame: str, panels: Sequence[tuple[float, float]], shapes: str) -> str:
@@ -593,10 +666,17 @@ def baseline(ax: Axes, value: float, label: str) -> Axes:
     return ax
 
 
-def _display(svg: str, alt: str, width: float, panels: Sequence[tuple[float, float]] = ()) -> None:
+def _display(
+    svg: str,
+    alt: str,
+    width: float,
+    panels: Sequence[tuple[float, float]] = (),
+    redrawn: str | None = None,
+) -> None:
     from IPython.display import display
 
-    display({"text/html": inline(svg, alt, width, panels), "text/plain": alt}, raw=True)
+    page = inline(svg, alt, width, panels, redrawn)
+    display({"text/html": page, "text/plain": alt}, raw=True)
 
 
 def _digest(text: str) -> str:
