@@ -16,6 +16,8 @@
   const SHORT = 60; // pixels of an axis below which it is not named
   const FAINT = 0.3; // strength of the trajectories that were not chosen
 
+  let count = 0; // of widgets on the page: each has radio buttons of its own
+
   // Signs of the groups, as matplotlib's, each about 2 wide
   const SIGNS = {
     "o": "M1 0A1 1 0 1 1-1 0A1 1 0 1 1 1 0Z",
@@ -47,10 +49,16 @@
     });
     facts.figures.forEach(figure => {
       const joints = figure.parents.length, curve = facts.curves[figure.curve];
-      const levels = addParents(next(curve.frames, joints * 3), figure.parents);
-      const places = rows(levels, figure);
-      figure.frames = Array.from({ length: curve.frames }, (_, t) => places.slice(t * joints, (t + 1) * joints));
+      const layer = () => {
+        const places = rows(addParents(next(curve.frames, joints * 3), figure.parents), figure);
+        return Array.from({ length: curve.frames }, (_, t) => places.slice(t * joints, (t + 1) * joints));
+      };
+      figure.frames = layer();
+      if (figure.ghost) figure.ghost.frames = layer();
       curve.figure = figure;
+    });
+    facts.curves.forEach(curve => {
+      curve.clusters &&= curve.clusters.flatMap(([number, frames]) => Array(frames).fill(facts.clusters[number]));
     });
     return facts;
   }
@@ -135,15 +143,16 @@
   // How a stick figure is seen: from the side and a little from the front of where it goes, or of
   // where the third axis points if it stays. It is followed, so the ground moves and it does not.
   function stageOf(figure) {
-    const all = figure.frames.flat(), heights = all.map(p => p[1]).sort((a, b) => a - b);
-    const ground = heights[0], skull = skullOf(figure), tall = heights.at(-1) + skull - ground || 1;
+    const frames = figure.frames.concat(figure.ghost?.frames ?? []), most = Math.max(...frames.flat().map(p => p[1]));
+    const ground = Math.min(...figure.frames.flat().map(p => p[1]));
+    const skull = skullOf(figure), tall = most + skull - ground || 1;
     const [first, last] = [figure.frames[0][0], figure.frames.at(-1)[0]];
     const way = [last[0] - first[0], last[2] - first[2]];
     const heading = Math.hypot(...way) > tall / 2 ? Math.atan2(way[0], way[1]) : 0;
     const angle = heading + radians(heading ? -60 : 30);
     const toward = [Math.sin(angle), 0, Math.cos(angle)], right = [Math.cos(angle), 0, -Math.sin(angle)];
     const aside = frame => frame.map(p => Math.abs(dot(p, right) - dot(frame[0], right)));
-    const half = Math.max(tall / 4, ...figure.frames.map(frame => Math.max(...aside(frame))));
+    const half = Math.max(tall / 4, ...frames.map(frame => Math.max(...aside(frame))));
     return { ground, tall, toward, right, half, skull };
   }
 
@@ -162,20 +171,32 @@
     return isEncoder.some(Boolean) ? ", encoder or decoder" : ", decoder";
   }
 
-  function keyOf({ curves, axes, rate, box }) {
+  // What colours stand for
+  const lookOf = (data, { isByCluster }, curve, frame) =>
+    isByCluster ? curve.clusters[Math.min(frame, curve.frames - 1)] : data.groups[curve.group];
+
+  // The errors of a ghost at a frame, and those of its rival
+  function errorsOf({ ghost: { errors, still } }, frame) {
+    if (errors[frame] === null) return "none, this frame is not predicted";
+    return `${errors[frame].toFixed(2)}; of the last frame seen, repeated: ${still[frame].toFixed(2)}`;
+  }
+
+  function keyOf({ curves, axes, rate, box, kind, hasClusters }) {
     const signs = ["open circle: start"];
     if (curves.some(({ split }) => split))
       signs.push("thin and dashed: encoder", "open diamond: hand-over to the decoder", "solid: decoder");
     signs.push("small filled sign: end", "large sign: the frame shown");
     const text = signs.join("; "), ranges = axes.map((axis, i) =>
       `${axis} from ${number(box.low[i], box.digits)} to ${number(box.high[i], box.digits)}`);
-    return `${text[0].toUpperCase()}${text.slice(1)}. The box runs over ${list(ranges)}. ` +
+    const matched = hasClusters ? ` A cluster has the colour, sign and name of the ${kind} that it is matched to.` : "";
+    return `${text[0].toUpperCase()}${text.slice(1)}.${matched} The box runs over ${list(ranges)}. ` +
       `Plays ${number(rate, 1)} frames a second.`;
   }
 
   // What is seen: how many trajectories, from where, and where they are at the frame shown; a group
   // that is played as a whole is where the middle of it is
-  function describe({ axes, box, curves, groups }, { view, shown, chosen, frame }, textOf) {
+  function describe(data, state, textOf) {
+    const { axes, box, curves, groups, kind, hasClusters } = data, { view, shown, chosen, frame } = state;
     const visible = curves.filter(({ group }) => shown[group]), { azimuth, elevation, zoom } = view;
     const from = `azimuth ${number(azimuth, 1)}°, elevation ${number(elevation, 1)}°, zoom ${number(zoom, 2)}`;
     const place = some => {
@@ -186,8 +207,15 @@
     const parts = chosen === null
       ? groups.map(({ name }, g) => [name, visible.filter(({ group }) => group === g)])
       : [[curves[chosen].name, visible.includes(curves[chosen]) ? [curves[chosen]] : []]];
-    const told = parts.filter(([, some]) => some.length).map(([name, some]) => `${name} at ${place(some)}`);
-    return `${visible.length} of ${curves.length} trajectories shown, seen from ${from}. ` +
+    const within = some => {
+      if (!state.isByCluster) return "";
+      const names = [...new Set(some.map(curve => lookOf(data, state, curve, frame).name))];
+      return ` in ${names.length > 1 ? "clusters" : "cluster"} ${list(names)}`;
+    };
+    const told = parts.filter(([, some]) => some.length)
+      .map(([name, some]) => `${name} at ${place(some)}${within(some)}`);
+    const colours = hasClusters ? `Coloured by ${state.isByCluster ? "cluster" : kind}. ` : "";
+    return `${visible.length} of ${curves.length} trajectories shown, seen from ${from}. ${colours}` +
       `Frame ${textOf(frame)}: ${told.join("; ") || "nothing shown"}.`;
   }
 
@@ -204,10 +232,37 @@
     return { box, label: make("label", { class: "viewer-check" }, box, ...content) };
   }
 
-  function makeGroup({ name, colour, marker }) {
+  function makeSign({ colour, marker }) {
     const picture = make("span", { class: "viewer-sign", "aria-hidden": "true" });
     picture.innerHTML = `<svg viewBox="-1.6 -1.6 3.2 3.2"><path d="${SIGNS[marker]}" fill="${colour}"/></svg>`;
-    return makeCheck(true, picture, name);
+    return picture;
+  }
+
+  function makeGroup(look) {
+    const sign = makeSign(look);
+    return { ...makeCheck(true, sign, look.name), sign };
+  }
+
+  // What colours stand for: radio buttons, and the clusters with their signs
+  function makeColours({ kind, clusters }) {
+    const name = `viewer-${++count}-colours`;
+    const [byGroup, byCluster] = [kind, "cluster"].map(value => make("input", { type: "radio", name, value }));
+    byGroup.checked = true;
+    const choice = make("fieldset", { class: "viewer-groups" }, make("legend", {}, "Colour by"),
+      ...[byGroup, byCluster].map(box => make("label", { class: "viewer-check" }, box, box.value)));
+    const key = make("div", { class: "viewer-groups", hidden: "" }, make("span", { class: "viewer-title" }, "Clusters"),
+      ...Object.values(clusters).map(look => make("span", { class: "viewer-check" }, makeSign(look), look.name)));
+    return { byCluster, choice, key };
+  }
+
+  // The stick figure's key: which lines are whose, and how far the prediction is off
+  function makeGhost() {
+    const line = look => make("span", { class: `viewer-line ${look}`, "aria-hidden": "true" });
+    const { box, label } = makeCheck(true, line("viewer-dashed"), "ghost: predicted");
+    const errors = make("p", { class: "viewer-errors" });
+    const key = make("div", { class: "viewer-groups" },
+      make("span", { class: "viewer-check" }, line(""), "recorded"), label);
+    return { box, errors, element: make("div", { class: "viewer-ghost" }, key, errors) };
   }
 
   function makeControls(data) {
@@ -227,7 +282,8 @@
       make("label", { class: "viewer-time" }, make("span", {}, "Frame ", frame), slider));
     const zoom = make("div", { class: "viewer-zoom", role: "group", "aria-label": "View" },
       farther, closer, reset);
-    return { groups, shown, play, loop, menu, slider, frame, closer, farther, reset, player, zoom };
+    const colours = makeColours(data), ghost = makeGhost();
+    return { groups, shown, colours, ghost, play, loop, menu, slider, frame, closer, farther, reset, player, zoom };
   }
 
   function makeStage(data, controls) {
@@ -238,7 +294,8 @@
     const body = make("canvas", { class: "viewer-figure", role: "img" });
     const element = make("div", { class: "viewer-stage" },
       make("div", { class: "viewer-scene" }, space, controls.zoom));
-    if (data.figures.length) element.append(body);
+    if (data.figures.length) element.append(make("div", {}, body));
+    if (data.figures.some(({ ghost }) => ghost)) body.after(controls.ghost.element);
     element.classList.toggle("viewer-pair", data.figures.length > 0);
     return { element, space, body };
   }
@@ -302,11 +359,11 @@
   }
 
   // One part for each step of a trajectory; an encoder's dashes go on from one to the next
-  function lineParts({ split }, places, colour, weight, mix, thick) {
+  function lineParts({ split }, places, look, weight, mix, thick) {
     let run = 0;
     return places.slice(1).map((end, k) => {
       const start = places[k], near = (start[2] + end[2]) / 2, before = run;
-      const shade = mix(colour, fog(near) * weight), isEncoder = k + 1 < split;
+      const shade = mix(look(k + 1).colour, fog(near) * weight), isEncoder = k + 1 < split;
       run += Math.hypot(end[0] - start[0], end[1] - start[1]);
       const width = thick * (isEncoder ? 0.9 + 0.3 * near : 1.5 + 0.8 * near);
       return { near, draw: context => {
@@ -322,15 +379,15 @@
     });
   }
 
-  function signParts({ split, frames }, places, group, weight, inks, mix) {
+  function signParts({ split, frames }, places, look, weight, inks, mix) {
     const sign = (at, d, size, isOpen) => {
-      const place = places[at], near = place[2], colour = mix(group.colour, fog(near) * weight);
-      const look = isOpen
+      const place = places[at], near = place[2], colour = mix(look(at).colour, fog(near) * weight);
+      const inked = isOpen
         ? { fill: inks.ground, line: colour, width: 3 }
         : { fill: colour, line: inks.ground, width: 1.5 };
-      return { near: near + 0.02, draw: context => drawSign(context, d, place, size + 0.5 * near, look) };
+      return { near: near + 0.02, draw: context => drawSign(context, d, place, size + 0.5 * near, inked) };
     };
-    const parts = [sign(0, SIGNS.o, 2.6, true), sign(frames - 1, SIGNS[group.marker], 3.6, false)];
+    const parts = [sign(0, SIGNS.o, 2.6, true), sign(frames - 1, SIGNS[look(frames - 1).marker], 3.6, false)];
     if (split > 0 && split < frames) parts.push(sign(split - 1, SIGNS.D, 2.8, true));
     return parts;
   }
@@ -365,27 +422,28 @@
     });
   }
 
-  function drawSpace(canvas, data, { view, shown, chosen, frame }, inks) {
+  function drawSpace(canvas, data, state, inks) {
+    const { view, shown, chosen, frame } = state;
     const { context, width, height } = open(canvas), mix = haze(inks.ground);
     const { scale, project } = projection(view, width, height), isCrowd = data.curves.length > MANY;
     const visible = data.curves.filter(({ group }) => shown[group]).map(curve => {
       const isChosen = chosen === null || curve === data.curves[chosen];
-      return { curve, places: curve.places.map(project), group: data.groups[curve.group], isChosen };
+      return { curve, places: curve.places.map(project), look: at => lookOf(data, state, curve, at), isChosen };
     });
     const axes = axesOf(data.edges, project), parts = boxParts(data.edges, axes, project, inks, mix);
     const picked = [], thin = isCrowd ? 0.7 : 1;
-    for (const { curve, places, group, isChosen } of visible) {
+    for (const { curve, places, look, isChosen } of visible) {
       const isPicked = isChosen && chosen !== null, weight = isChosen ? 1 : FAINT;
       (isPicked ? picked : parts).push(
-        ...lineParts(curve, places, group.colour, weight, mix, isPicked ? 1.4 : thin),
-        ...signParts(curve, places, group, weight, inks, mix));
+        ...lineParts(curve, places, look, weight, mix, isPicked ? 1.4 : thin),
+        ...signParts(curve, places, look, weight, inks, mix));
     }
     for (const layer of [parts, picked])
       layer.sort((a, b) => a.near - b.near).forEach(({ draw }) => draw(context));
-    const look = { line: inks.ink, width: 2.5 }, size = isCrowd && chosen === null ? 5 : 7;
-    for (const { curve, places, group } of visible.filter(({ isChosen }) => isChosen)) {
-      const place = places[Math.min(frame, curve.frames - 1)];
-      drawSign(context, SIGNS[group.marker], place, size, { ...look, fill: group.colour });
+    const size = isCrowd && chosen === null ? 5 : 7;
+    for (const { curve, places, look } of visible.filter(({ isChosen }) => isChosen)) {
+      const place = places[Math.min(frame, curve.frames - 1)], { colour, marker } = look(frame);
+      drawSign(context, SIGNS[marker], place, size, { line: inks.ink, width: 2.5, fill: colour });
     }
     drawNames(context, data, axes, project, inks, width, height);
     canvas.dataset.view = JSON.stringify({ ...view, k: scale, width, height });
@@ -400,27 +458,46 @@
     }
   }
 
-  function drawFigure(canvas, figure, frame, inks) {
+  function drawFigure(canvas, figure, frame, hasGhost, inks) {
     const { context, width, height } = open(canvas), mix = haze(inks.ground);
     figure.stage ??= stageOf(figure);
-    const stage = figure.stage, places = figure.frames[frame], root = places[0];
+    const stage = figure.stage, root = figure.frames[frame][0];
     const scale = Math.min((height - 44) / stage.tall, (width - 24) / 2 / stage.half);
     const floor = (height + stage.tall * scale) / 2;
     drawGround(context, stage, root, scale, inks, width, floor);
-    const seen = places.map(p => [
+    const see = p => [
       width / 2 + (dot(p, stage.right) - dot(root, stage.right)) * scale,
       floor - (p[1] - stage.ground) * scale,
       clamp((dot(p, stage.toward) - dot(root, stage.toward)) / stage.half, -1, 1),
-    ]);
-    const parts = figure.parents.map((parent, joint) => {
-      const from = seen[Math.max(parent, 0)], to = seen[joint], near = (from[2] + to[2]) / 2;
+    ];
+    const bones = places => figure.parents.map((parent, joint) => {
+      const from = places[Math.max(parent, 0)], to = places[joint];
+      return { from, to, near: (from[2] + to[2]) / 2, isHead: joint === figure.head };
+    }).sort((a, b) => a.near - b.near);
+    for (const { from, to, near, isHead } of bones(figure.frames[frame].map(see))) {
       const colour = mix(inks.ink, fog(near)), width = 3.5 + 1.5 * near;
       const skull = { fill: inks.ground, line: colour, width: 2 * width }; // the fill covers half of the line
-      return { near, draw: () => joint === figure.head
-        ? drawSign(context, SIGNS.o, to, stage.skull * scale, skull)
-        : drawLine(context, from, to, colour, width) };
-    });
-    parts.sort((a, b) => a.near - b.near).forEach(({ draw }) => draw());
+      if (isHead) drawSign(context, SIGNS.o, to, stage.skull * scale, skull);
+      else drawLine(context, from, to, colour, width);
+    }
+    if (hasGhost) drawGhost(context, bones(figure.ghost.frames[frame].map(see)), Math.max(0, stage.skull * scale), inks);
+  }
+
+  function drawGhost(context, bones, skull, { signal }) {
+    context.setLineDash([4, 4]);
+    context.lineCap = "butt";
+    context.strokeStyle = signal;
+    context.lineWidth = 2;
+    for (const { from, to, isHead } of bones) {
+      if (!isHead) {
+        drawLine(context, from, to, signal, 2);
+        continue;
+      }
+      context.beginPath();
+      context.arc(to[0], to[1], skull, 0, 2 * Math.PI);
+      context.stroke();
+    }
+    context.setLineDash([]);
   }
 
   // ---- Use ----
@@ -436,25 +513,34 @@
       ? data.figures.map(({ curve }) => curve)
       : data.curves.length > 1 ? [null, ...data.curves.keys()] : [0];
     data.isSplit = data.curves.some(({ split }) => split);
+    data.hasClusters = Object.keys(data.clusters).length > 0;
     return data;
   }
 
   function start({ body, facts, bytes, note }) {
     const data = prepare(read(facts, bytes));
     const controls = makeControls(data), stage = makeStage(data, controls), words = kit.makeVoice();
-    const state = { view: { ...START }, shown: data.groups.map(() => true), chosen: data.choices[0], frame: 0 };
+    const state = {
+      view: { ...START }, shown: data.groups.map(() => true), chosen: data.choices[0], frame: 0,
+      isByCluster: false, hasGhosts: true,
+    };
+    const { colours, ghost } = controls;
     let before = state.view;
 
+    const figureOf = () => data.curves[state.chosen]?.figure;
+    const isHaunted = () => state.hasGhosts && (figureOf()?.ghost?.errors[state.frame] ?? null) !== null;
+    const errors = () => figureOf()?.ghost ? errorsOf(figureOf(), state.frame) : "none, there is no ghost";
     const played = () => state.chosen === null ? data.curves : [data.curves[state.chosen]];
     const count = () => Math.max(...played().map(({ frames }) => frames));
     const name = () => state.chosen === null ? "All trajectories" : data.curves[state.chosen].name;
     const textOf = frame => `${frame + 1} of ${count()}${data.isSplit ? phase(played(), frame) : ""}`;
 
-    body.append(controls.shown, stage.element, controls.player, words, note(`${keyOf(data)} ${HELP}`));
+    if (data.hasClusters) body.append(colours.choice);
+    body.append(controls.shown, colours.key, stage.element, controls.player, words, note(`${keyOf(data)} ${HELP}`));
     const draw = kit.keepDrawn(stage.element, inks => {
       drawSpace(stage.space, data, state, inks);
-      const figure = data.curves[state.chosen]?.figure;
-      if (figure) drawFigure(stage.body, figure, state.frame, inks);
+      const figure = figureOf();
+      if (figure) drawFigure(stage.body, figure, state.frame, isHaunted(), inks);
     });
 
     function showFrame(frame) {
@@ -464,13 +550,15 @@
       controls.slider.value = frame + 1;
       controls.slider.setAttribute("aria-valuetext", text);
       write(controls.frame, text);
+      write(ghost.errors, `Error of the ghost: ${errors()}.`);
       draw();
     }
 
     // The pictures in words, for a screen reader; not frame by frame, which would interrupt it
     function describeAll() {
       stage.space.setAttribute("aria-description", `${describe(data, state, textOf)} ${HELP}`);
-      stage.body.setAttribute("aria-label", `Stick figure of ${name()}, frame ${textOf(state.frame)}`);
+      const predicted = figureOf()?.ghost && state.hasGhosts ? `; over it, dashed, the ghost as predicted, error ${errors()}` : "";
+      stage.body.setAttribute("aria-label", `Stick figure of ${name()}, frame ${textOf(state.frame)}${predicted}`);
     }
 
     const player = kit.makePlayer({
@@ -534,6 +622,22 @@
       draw();
       describeAll();
     }));
+
+    colours.choice.addEventListener("change", () => {
+      state.isByCluster = colours.byCluster.checked;
+      colours.key.hidden = !state.isByCluster;
+      controls.groups.forEach(({ sign }) => {
+        sign.hidden = state.isByCluster;
+      });
+      draw();
+      write(words, `Coloured by ${state.isByCluster ? "cluster" : data.kind}.`);
+      describeAll();
+    });
+    ghost.box.addEventListener("change", () => {
+      state.hasGhosts = ghost.box.checked;
+      draw();
+      describeAll();
+    });
 
     player.go(0);
   }

@@ -47,9 +47,25 @@ def with_head(figure):
     return viewer.Figure(joints, np.append(figure.parents, 1), head=4)
 
 
+def haunted(figure, first=10, moved=3.0):
+    """Let a ghost stand beside a figure, from some frame on, with errors that tell the frame."""
+    frames = np.arange(len(figure.joints))
+    there = frames >= first
+    joints = np.where(there[:, None, None], figure.joints + np.array([0, 0, moved]), np.nan)
+    errors = np.where(there, frames / 100, np.nan)
+    return figure._replace(ghost=viewer.Ghost(joints, errors, 2 * errors))
+
+
+def clustered(curve, clusters):
+    return curve._replace(clusters=clusters)
+
+
 CURVES = [orbit(group, number) for group in range(3) for number in range(2)]
 PLAYED = [orbit(0, 0), orbit(1, 0, 30), orbit(2, 0)]
 FIGURES = [walker(), with_head(walker(30)), None]
+GHOSTS = [haunted(walker()), with_head(walker(30)), None]
+AGREED = np.repeat([0, 2], 20)  # one curve goes from its own class's cluster to another
+FOUND = [clustered(c, k) for c, k in zip(PLAYED, (AGREED, 1, 4), strict=True)]
 
 
 # --- What a page carries ----------------------------------------------------------------------
@@ -68,7 +84,8 @@ def decode(data, shapes):
 def unpack(html):
     """Return the facts, the points of each curve, and the joints of each figure."""
     facts, data = pages.carried(html)
-    curves, figures = facts["curves"], facts["figures"]
+    curves = facts["curves"]
+    figures = [one for one in facts["figures"] for _ in range(1 + ("ghost" in one))]
     lengths = [curves[figure["curve"]]["frames"] for figure in figures]
     shapes = [(curve["frames"], 3) for curve in curves] + [
         (frames, 3 * len(figure["parents"]))
@@ -137,6 +154,41 @@ def test_a_page_carries_the_stick_figures(player):
         np.testing.assert_allclose(found, figure.joints, rtol=0, atol=0.5001 * step)
 
 
+def test_a_page_carries_the_ghost_after_its_figure_and_in_its_place_where_there_is_none():
+    facts, _, joints = unpack(viewer.viewer(PLAYED, GROUPS, figures=GHOSTS, figure="fig"))
+    ghost = GHOSTS[0].ghost
+    both = np.concatenate([GHOSTS[0].joints, ghost.joints[10:]])
+    step = np.ptp(both, axis=(0, 1)).max() / 65535
+    expected = np.concatenate([GHOSTS[0].joints[:10], ghost.joints[10:]])
+    for found, wanted in zip(joints, (GHOSTS[0].joints, expected), strict=False):
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=0.5001 * step)
+    told = facts["figures"][0]["ghost"]
+    assert told["errors"] == [None] * 10 + [k / 100 for k in range(10, 40)]
+    assert told["still"][:12] == [None] * 10 + [0.2, 0.22]
+    assert "ghost" not in facts["figures"][1] and len(joints) == 3
+
+
+def test_a_page_carries_the_clusters_with_the_looks_of_the_classes_they_are_matched_to():
+    facts, _, _ = unpack(viewer.viewer(FOUND, GROUPS, figure="fig", kind="shape"))
+    assert [curve["clusters"] for curve in facts["curves"]] == [
+        [[0, 20], [2, 20]],
+        [[1, 30]],
+        [[4, 40]],
+    ]
+    looks = facts["clusters"]
+    assert list(looks) == ["0", "1", "2", "4"] and facts["kind"] == "shape"
+    names = [look["name"] for look in looks.values()]
+    assert names == ["1 (circles)", "2 (ellipses)", "3 (tall ones)", "5"]
+    for number, look in looks.items():
+        assert look["colour"] == plots.DIGIT_COLOURS[int(number)]
+        assert look["marker"] == plots.DIGIT_MARKERS[int(number)]
+
+
+def test_a_page_without_clusters_carries_none(html):
+    facts = unpack(html)[0]
+    assert facts["clusters"] == {} and "clusters" not in facts["curves"][0]
+
+
 def motion(rng, frames, joints):
     """Smooth motion with noise of a thousandth of its size: harder to pack than recordings."""
     speed = rng.normal(size=(frames, joints, 3)).cumsum(axis=0)
@@ -184,6 +236,12 @@ def test_shows_the_page_and_says_in_words_what_it_is(html, monkeypatch):
 
 
 ONE, BODY = CURVES[0], walker()
+
+
+def with_ghost(**changed):
+    return BODY._replace(ghost=haunted(BODY).ghost._replace(**changed))
+
+
 BAD = {
     "no curve": (([], GROUPS), "no curve is given"),
     "no group": (([ONE], []), "0 groups are named: name 1 to 10"),
@@ -230,6 +288,29 @@ BAD = {
         "head is 4, give the number of a joint that has a parent, or None",
     ),
     "head without a neck": (([ONE], GROUPS, viewer.AXES, [BODY._replace(head=0)]), "head is 0"),
+    "clusters of some": (
+        ([clustered(ONE, 0), CURVES[1]], GROUPS),
+        "some curves have clusters and some have none",
+    ),
+    "clusters of other frames": (
+        ([clustered(ONE, AGREED[1:])], GROUPS),
+        r"clusters of shape \(39,\): give one for the curve, or \(40,\)",
+    ),
+    "an eleventh cluster": (([clustered(ONE, 10)], GROUPS), r"clusters \[10\]: give whole numbers"),
+    "a negative cluster": (([clustered(ONE, -AGREED)], GROUPS), r"clusters \[-2, 0\]"),
+    "half a cluster": (([clustered(ONE, 0.5)], GROUPS), r"clusters \[0.5\]"),
+    "shorter ghost": (
+        ([ONE], GROUPS, viewer.AXES, [with_ghost(joints=BODY.joints[1:])]),
+        r"has a ghost of shape \(39, 4, 3\), with errors of shapes \(40,\) and \(40,\): give",
+    ),
+    "ghost in parts": (
+        ([ONE], GROUPS, viewer.AXES, [with_ghost(joints=BODY.joints * [np.nan, 1, 1])]),
+        "has a ghost in parts",
+    ),
+    "errors without a ghost": (
+        ([ONE], GROUPS, viewer.AXES, [with_ghost(errors=np.zeros(40))]),
+        "has a ghost in 30 frames, and errors in others",
+    ),
 }
 
 
@@ -624,6 +705,127 @@ def test_the_stick_figure_is_beside_the_space_and_below_it_on_a_phone(played):
     one, other = boxes()
     played.set_viewport_size({"width": 1000, "height": 900})
     assert other["x"] == one["x"] and other["y"] > one["y"] + one["height"]
+
+
+def near_colour(image, colour, near=40):
+    """Tell the pixels that are drawn in about this colour."""
+    wanted = np.array([round(255 * part) for part in to_rgb(colour)])
+    far = np.abs(image[:, :, :3] - wanted).max(axis=2)
+    return (image[:, :, 3] > 200) & (far < near)
+
+
+SIGNAL = "#b23a2b"  # of a page without the book's styles
+
+
+@pytest.fixture(scope="module")
+def opened_ghosts(visit):
+    page = viewer.viewer(FOUND, GROUPS, figures=GHOSTS, figure="fig-beside", kind="shape")
+    with visit(page) as opened:
+        yield opened
+
+
+@pytest.fixture
+def ghosts(opened_ghosts):
+    opened_ghosts.get_by_role("radio", name="shape", exact=True).check()
+    return settle(opened_ghosts)
+
+
+def test_the_ghost_is_where_it_is_predicted_and_can_be_switched_off(ghosts):
+    errors = ghosts.locator(".viewer-errors")
+    assert not near_colour(pages.pixels(body(ghosts)), SIGNAL).any()
+    expect(errors).to_have_text("Error of the ghost: none, this frame is not predicted.")
+    slide(ghosts, 21)
+    expect(errors).to_have_text("Error of the ghost: 0.20; of the last frame seen, repeated: 0.40.")
+    expect(body(ghosts)).to_have_accessible_name(
+        "Stick figure of orbit 0.0, frame 21 of 40, decoder; over it, dashed, the ghost as "
+        "predicted, error 0.20; of the last frame seen, repeated: 0.40"
+    )
+    image = pages.pixels(body(ghosts))
+    columns, black = (
+        np.flatnonzero(found.sum(axis=0) > 40)
+        for found in (near_colour(image, SIGNAL), near_colour(image, "#1d2630", 90))
+    )
+    assert len(columns) and abs(columns.mean() - black.mean()) > 10  # beside it, as it was put
+    ghosts.get_by_role("checkbox", name="ghost: predicted").uncheck()
+    assert not near_colour(pages.pixels(body(ghosts)), SIGNAL).any()
+    expect(body(ghosts)).not_to_have_accessible_name(re.compile("ghost"))
+
+
+def test_a_figure_without_a_ghost_is_said_to_have_none(ghosts):
+    ghosts.get_by_label("Sequence").select_option(label="orbit 1.0")
+    slide(ghosts, 20)
+    expect(ghosts.locator(".viewer-errors")).to_have_text(
+        "Error of the ghost: none, there is no ghost."
+    )
+    assert not near_colour(pages.pixels(body(ghosts)), SIGNAL).any()
+
+
+def test_a_viewer_without_ghosts_or_clusters_does_not_speak_of_them(page, played):
+    for one in (page, played):
+        expect(one.locator(".viewer-ghost")).to_have_count(0)
+        expect(one.get_by_role("radio")).to_have_count(0)
+        told = space(one).get_attribute("aria-description")
+        assert "cluster" not in told and "oloured" not in told
+        expect(one.locator(".widget-note")).not_to_contain_text("cluster")
+
+
+# clusters
+
+
+def by_cluster(page):
+    return page.get_by_role("radio", name="cluster", exact=True)
+
+
+def test_colours_stand_for_classes_or_for_clusters_as_chosen_by_keyboard(ghosts):
+    slide(ghosts, 30)
+    own, other = plots.DIGIT_COLOURS[0], plots.DIGIT_COLOURS[2]
+    image = drawn(ghosts)
+    assert has_colour(image, own).any() and not has_colour(image, other).any()
+    key = ghosts.get_by_text("Clusters", exact=True)
+    expect(key).to_be_hidden()
+    ghosts.get_by_role("radio", name="shape", exact=True).focus()
+    ghosts.keyboard.press("ArrowRight")
+    expect(by_cluster(ghosts)).to_be_checked()
+    expect(ghosts.locator("[aria-live=polite]")).to_have_text("Coloured by cluster.")
+    told = space(ghosts).get_attribute("aria-description")
+    assert "Coloured by cluster. " in told and " in cluster 3 (tall ones)." in told
+    image = drawn(ghosts)
+    assert has_colour(image, other).any() and not has_colour(image, own).any()
+    expect(key).to_be_visible()
+    expect(ghosts.get_by_text("3 (tall ones)")).to_be_visible()
+    slide(ghosts, 10)  # where the cluster is the curve's own, nothing changes its colour
+    image = drawn(ghosts)
+    assert has_colour(image, own).any() and not has_colour(image, other).any()
+    ghosts.get_by_role("radio", name="shape", exact=True).check()
+    expect(ghosts.locator("[aria-live=polite]")).to_have_text("Coloured by shape.")
+    assert "Coloured by shape. " in space(ghosts).get_attribute("aria-description")
+    expect(key).to_be_hidden()
+
+
+def test_a_line_changes_its_colour_where_the_cluster_changes(visit):
+    line = np.stack([np.linspace(-1, 1, 41), np.zeros(41), np.zeros(41)], axis=1)
+    path = viewer.Curve("line", 0, line, 0, np.repeat([0, 1], [21, 20]))
+    with visit(viewer.viewer([path], ["lines"], figure="fig-beside")) as page:
+        by_cluster(page).check()
+        slide(page, 41)
+        image = drawn(page)
+        halves = np.array([seen(page, line, line[k]) for k in (10, 30)]).astype(int)
+        blue, orange = (image[row, column, :3] for column, row in halves)
+    assert blue[2] > blue[0] and orange[0] > orange[2]
+
+
+def test_clusters_of_all_trajectories_are_told_in_words(visit):
+    curves = [clustered(curve, k % 2) for k, curve in enumerate(CURVES)]
+    with visit(viewer.viewer(curves, GROUPS, figure="fig-beside")) as page:
+        by_cluster(page).check()
+        told = space(page).get_attribute("aria-description")
+    assert told.count(" in clusters 1 (circles) and 2 (ellipses)") == 3
+
+
+def test_nothing_sticks_out_with_clusters_and_ghosts(ghosts):
+    by_cluster(ghosts).check()
+    for width in (320, 400, 1000):
+        assert pages.sticking_out(ghosts, width) == []
 
 
 # the page around

@@ -18,6 +18,9 @@ where q = (p - c) / r, with c the middle of the box around all points and r half
 
 The canvas tells these numbers in its attribute ``data-view``: azimuth and elevation in degrees,
 zoom, k in pixels, width and height.
+
+Colours stand for classes, or for the clusters that were found, as a reader chooses. Over a stick
+figure may stand its ghost: the pose as it was predicted.
 """
 
 from collections.abc import Sequence
@@ -45,12 +48,29 @@ class Curve(NamedTuple):
         group: number of its class, from 0; it has the class's colour and marker.
         points: one for each frame, at least 2.
         split: how many of the frames, from the first, are the encoder's; 0 or more.
+        clusters: the cluster that was found for it, or for each of its frames; a number from 0 to
+            9, and that of a class where the cluster is matched to it, as ``clusters.relabel`` does.
     """
 
     name: str
     group: int
     points: Float[np.ndarray, "time 3"]
     split: int
+    clusters: int | Int[np.ndarray, " time"] | None = None
+
+
+class Ghost(NamedTuple):
+    """The pose as predicted, drawn thin and dashed over that of a stick figure.
+
+    Attributes:
+        joints: as those of the figure; NaN, all of a frame, where nothing is predicted.
+        errors: of the prediction, frame by frame; NaN where there is none.
+        still: the same of the rival that repeats the last frame that was read.
+    """
+
+    joints: Float[np.ndarray, "time joint 3"]
+    errors: Float[np.ndarray, " time"]
+    still: Float[np.ndarray, " time"]
 
 
 class Figure(NamedTuple):
@@ -61,11 +81,13 @@ class Figure(NamedTuple):
         parents: number of each joint's parent, which comes before it; -1 for one without.
         head: number of the joint in the middle of the head, a circle which reaches to that joint's
             parent; None for a figure without.
+        ghost: the figure as predicted; None for one without.
     """
 
     joints: Float[np.ndarray, "time joint 3"]
     parents: Int[np.ndarray, " joint"]
     head: int | None = None
+    ghost: Ghost | None = None
 
 
 class Packed(NamedTuple):
@@ -90,9 +112,10 @@ def show(
     *,
     figure: str,
     rate: float = 25.0,
+    kind: str = "class",
 ) -> None:
     """Display the viewer; see ``viewer`` for the arguments and errors."""
-    page = viewer(curves, groups, axes, figures, figure=figure, rate=rate)
+    page = viewer(curves, groups, axes, figures, figure=figure, rate=rate, kind=kind)
     count = f"{len(curves)} {'trajectories' if len(curves) > 1 else 'trajectory'}"
     widget.show(page, f"A figure of {count} in three dimensions, to be turned and played")
 
@@ -105,19 +128,22 @@ def viewer(
     *,
     figure: str,
     rate: float = 25.0,
+    kind: str = "class",
 ) -> str:
     """Write the viewer as HTML, for a page that loads the scripts and styles of ``book/_static``.
 
     Without stick figures all trajectories play at once, or the one that the reader chooses. With
-    them, the reader chooses among the trajectories that have one.
+    them, the reader chooses among the trajectories that have one. Where curves tell their clusters,
+    the reader chooses what colours stand for.
 
     Args:
-        curves: at least one.
+        curves: at least one; with clusters all of them, or none.
         groups: names of the classes, from 1 to 10.
         axes: names of the three coordinates; the third is upright at first.
         figures: one for each curve, in their order, or None for a curve without; or None at all.
         figure: identifier, on the same page, of the static figure that shows the same.
         rate: frames per second when it plays, above 0.
+        kind: what a class is called.
 
     Raises:
         ValueError: if the curves, names or figures do not fit, or make a page of more than
@@ -130,19 +156,23 @@ def viewer(
     points = pack(np.concatenate([curve.points for curve in curves]))
     lengths = [len(curve.points) for curve in curves]
     rows = np.split(points.levels, np.cumsum(lengths)[:-1])
-    known = {at: (body, pack(body.joints)) for at, body in enumerate(bodies) if body}
+    known = {at: (body, _pack_figure(body)) for at, body in enumerate(bodies) if body}
     facts = {
+        "kind": kind,
         "axes": list(axes),
         "groups": _facts_of_groups(groups),
         "rate": float(rate),
         "points": _scale(points),
         "curves": [_facts_of_curve(curve) for curve in curves],
-        "figures": [
-            {"curve": at, "parents": body.parents.tolist(), "head": body.head} | _scale(joints)
-            for at, (body, joints) in known.items()
-        ],
+        "clusters": _facts_of_clusters(groups, curves),
+        "figures": [_facts_of_figure(at, *one) for at, one in known.items()],
     }
-    moves = [_from_parents(joints.levels, body.parents) for body, joints in known.values()]
+    # one layer of a figure, and two if it has a ghost
+    moves = [
+        _from_parents(layer, body.parents)
+        for body, packed in known.values()
+        for layer in packed.levels
+    ]
     return _page(facts, encode([*rows, *moves]), figure)
 
 
@@ -174,6 +204,14 @@ def _bytes_of(levels: UInt16[np.ndarray, "time column"]) -> bytes:
     return widget.fold(second)
 
 
+def _pack_figure(figure: Figure) -> Packed:
+    """Pack a figure, and after it its ghost, who stands in it where nothing is predicted."""
+    layers = [figure.joints]
+    if figure.ghost:
+        layers.append(np.where(np.isnan(figure.ghost.joints), figure.joints, figure.ghost.joints))
+    return pack(np.stack(layers))
+
+
 def _from_parents(
     levels: UInt16[np.ndarray, "time joint 3"], parents: Int[np.ndarray, " joint"]
 ) -> UInt16[np.ndarray, "time joint 3"]:
@@ -187,10 +225,46 @@ def _facts_of_groups(groups: Sequence[str]) -> list[dict[str, str]]:
     return [{"name": name, "colour": colour, "marker": marker} for name, colour, marker in signs]
 
 
+def _facts_of_clusters(groups: Sequence[str], curves: Sequence[Curve]) -> dict[str, dict[str, str]]:
+    """Tell the looks of the clusters that there are, by their numbers; none without clusters."""
+    if curves[0].clusters is None:
+        return {}
+    there = np.unique(np.concatenate([_clusters_of(curve) for curve in curves])).tolist()
+    names = [f"{k + 1} ({groups[k]})" if k < len(groups) else str(k + 1) for k in there]
+    looks = [_facts_of_groups([name] * (k + 1))[-1] for name, k in zip(names, there, strict=True)]
+    return {str(k): look for k, look in zip(there, looks, strict=True)}
+
+
 def _facts_of_curve(curve: Curve) -> dict[str, Any]:
     frames = len(curve.points)
     numbers = {"group": int(curve.group), "split": int(curve.split), "frames": frames}
-    return {"name": curve.name} | numbers
+    told: dict[str, Any] = {"name": curve.name} | numbers
+    if curve.clusters is not None:
+        told["clusters"] = _runs(_clusters_of(curve))
+    return told
+
+
+def _facts_of_figure(at: int, figure: Figure, packed: Packed) -> dict[str, Any]:
+    told: dict[str, Any] = {"curve": at, "parents": figure.parents.tolist(), "head": figure.head}
+    if figure.ghost:
+        errors = (figure.ghost.errors, figure.ghost.still)
+        told["ghost"] = dict(zip(("errors", "still"), map(_rounded, errors), strict=True))
+    return told | _scale(packed)
+
+
+def _clusters_of(curve: Curve) -> Int[np.ndarray, " time"]:
+    return np.broadcast_to(np.asarray(curve.clusters), len(curve.points))
+
+
+def _runs(numbers: Int[np.ndarray, " time"]) -> list[list[int]]:
+    """Tell which number stands how often, one run after the other."""
+    starts = np.flatnonzero(np.diff(numbers, prepend=-1))
+    lengths = np.diff(starts, append=len(numbers))
+    return np.stack([numbers[starts], lengths], axis=1).tolist()
+
+
+def _rounded(errors: Float[np.ndarray, " time"]) -> list[float | None]:
+    return [None if np.isnan(error) else round(float(error), 2) for error in errors]
 
 
 def _scale(packed: Packed) -> dict[str, Any]:
@@ -221,6 +295,8 @@ def _check(
         raise ValueError(f"rate is {rate}: give frames per second, above 0.")
     for curve in curves:
         _check_curve(curve, len(groups))
+    if len({curve.clusters is None for curve in curves}) > 1:
+        raise ValueError("some curves have clusters and some have none: give all of them, or none.")
     names = [curve.name for curve in curves]
     twice = [name for name in names if names.count(name) > 1]
     if twice:
@@ -240,6 +316,23 @@ def _check_curve(curve: Curve, groups: int) -> None:
     if not 0 <= curve.group < groups:
         raise ValueError(
             f"curve {curve.name!r}: group {curve.group} has no name, give 0 to {groups - 1}."
+        )
+    if curve.clusters is not None:
+        _check_clusters(curve)
+
+
+def _check_clusters(curve: Curve) -> None:
+    found, frames = np.asarray(curve.clusters), len(curve.points)
+    if found.shape not in ((), (frames,)):
+        raise ValueError(
+            f"curve {curve.name!r} has clusters of shape {found.shape}: give one for the curve, or "
+            f"({frames},), one for each frame."
+        )
+    most = len(plots.DIGIT_COLOURS) - 1
+    if found.dtype.kind not in "iu" or found.min() < 0 or found.max() > most:
+        raise ValueError(
+            f"curve {curve.name!r} has clusters {np.unique(found).tolist()}: give whole numbers "
+            f"from 0 to {most}."
         )
 
 
@@ -285,4 +378,30 @@ def _check_figure(figure: Figure, curve: Curve) -> None:
         raise ValueError(
             f"{owner}: head is {figure.head}, give the number of a joint that has a parent, or "
             "None."
+        )
+    if figure.ghost is not None:
+        _check_ghost(owner, figure.ghost, figure.joints)
+
+
+def _check_ghost(owner: str, ghost: Ghost, joints: np.ndarray) -> None:
+    """Refuse a ghost that has other frames than its figure, or errors elsewhere than poses."""
+    frames = (len(joints),)
+    if (ghost.joints.shape, ghost.errors.shape, ghost.still.shape) != (
+        joints.shape,
+        frames,
+        frames,
+    ):
+        raise ValueError(
+            f"{owner} has a ghost of shape {ghost.joints.shape}, with errors of shapes "
+            f"{ghost.errors.shape} and {ghost.still.shape}: give {joints.shape}, {frames} and "
+            f"{frames}."
+        )
+    there = np.isfinite(ghost.joints).all(axis=(1, 2))
+    absent = np.isnan(ghost.joints).all(axis=(1, 2))
+    if not (there | absent).all():
+        raise ValueError(f"{owner} has a ghost in parts: give all joints of a frame, or only NaN.")
+    if any((np.isfinite(one) != there).any() for one in (ghost.errors, ghost.still)):
+        raise ValueError(
+            f"{owner} has a ghost in {there.sum()} frames, and errors in others: give both errors "
+            "in these frames, and NaN elsewhere."
         )
