@@ -526,8 +526,9 @@ def test_an_epoch_is_compiled_once_for_all_fits_of_equal_shapes(compiled):
     with compiled() as first:
         fit_followed(recipe)
     assert first.count("jit(epochs)") == 1
+    keys = jax.random.split(jax.random.key(1), 2)
     with compiled() as second:
-        again = fit_followed(recipe, keys=jax.random.split(jax.random.key(1), 2))
+        again = fit_followed(recipe, keys=keys)
     assert second == [] and np.isfinite(again.history["error"]).all()
     with compiled() as other:
         fit_followed(recipe._replace(learning_rate=0.0124))

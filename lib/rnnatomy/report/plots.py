@@ -104,6 +104,7 @@ _STYLE: Any = {
     "font.size": 10,
     "grid.color": _FAINT,
     "grid.linewidth": 0.6,
+    "image.interpolation": "none",  # a number is one pixel, and the browser makes it large
     "legend.fontsize": 8,
     "legend.frameon": False,
     "lines.linewidth": 1.6,
@@ -504,7 +505,6 @@ def heat(
     low = -limit if diverging else 0
     image = ax.imshow(
         values, cmap=DIVERGING if diverging else SEQUENTIAL, vmin=low, vmax=limit, aspect="auto",
-        interpolation="nearest",  # cells have edges, however narrow they are
     )  # fmt: skip
     ax.set_xticks(range(len(columns)), columns)
     ax.set_yticks(range(len(rows)), rows)

@@ -103,7 +103,7 @@ def test_a_large_page_is_small_enough_and_a_larger_one_is_refused():
     points, labels = cloud(3000)
     large = pad.pad(noise, points, labels, figure="fig")
     assert len(large.encode()) <= widget.MOST_BYTES <= pages.MOST_BYTES - pages.scripts("pad")
-    points, labels = cloud(60_000)
+    points, labels = cloud(80_000)
     with pytest.raises(ValueError, match=r"takes \d{6} bytes, at most .* are allowed: give fewer"):
         pad.pad(noise, points, labels, figure="fig")
 
