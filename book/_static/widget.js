@@ -46,12 +46,16 @@
   // A whole number x comes folded: 2 x, or -2 x - 1 where it is negative
   const wholes = bytes => Int16Array.from(new Uint16Array(gather(bytes, 2)), x => x >> 1 ^ -(x & 1));
 
-  // A classifier's arrays, each of which has a step of its own
-  function readReader({ sizes, steps }, bytes) {
+  // Arrays, each of which has a step of its own
+  function readSteps({ sizes, steps }, bytes) {
     const levels = wholes(bytes);
     let start = 0;
-    const [inputKernel, kernel, bias, readKernel, readBias] = sizes.map((size, i) =>
+    return sizes.map((size, i) =>
       Float64Array.from(levels.subarray(start, start += size), level => level * steps[i]));
+  }
+
+  function readReader(facts, bytes) {
+    const [inputKernel, kernel, bias, readKernel, readBias] = readSteps(facts, bytes);
     return { inputKernel, kernel, bias, readKernel, readBias };
   }
 
@@ -86,6 +90,15 @@
     for (let k = 0; k < cell.length; k++) {
       cell[k] = f[k] * cell[k] + i[k] * g[k];
       state[k] = o[k] * Math.tanh(cell[k]);
+    }
+  }
+
+  // One step of a GRU from its two sums, of what it reads and of its state: reset, update and new
+  function advanceGru(read, kept, state) {
+    const hidden = state.length;
+    for (let k = 0, z = hidden, n = 2 * hidden; k < hidden; k++, z++, n++) {
+      const stays = sigmoid(read[z] + kept[z]), fresh = Math.tanh(read[n] + sigmoid(read[k] + kept[k]) * kept[n]);
+      state[k] = (1 - stays) * fresh + stays * state[k];
     }
   }
 
@@ -252,15 +265,15 @@
   // ---- Starting ----
 
   const kit = {
-    clamp, floats, wholes, readReader, sigmoid, softmax, affine, gatesOf, advance, minus, list, make, write,
-    makeVoice, keepDrawn, openCanvas, putGreys, onDrag, onKeys, makePlayer,
+    clamp, floats, wholes, readSteps, readReader, sigmoid, softmax, affine, gatesOf, advance, advanceGru, minus, list,
+    make, write, makeVoice, keepDrawn, openCanvas, putGreys, onDrag, onKeys, makePlayer,
   };
 
   const NEAR = "1000px 0px"; // from the screen, from where what a widget carries is loaded
 
   function whenNear(root, act) {
-    const watch = new IntersectionObserver(([{ isIntersecting }]) => {
-      if (!isIntersecting) return;
+    const watch = new IntersectionObserver(seen => {
+      if (!seen.some(({ isIntersecting }) => isIntersecting)) return; // several may come at once
       watch.disconnect();
       act();
     }, { rootMargin: NEAR });

@@ -9,14 +9,17 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from playwright.sync_api import expect
 
+from rnnatomy.analysis import pod
 from rnnatomy.networks import runs
-from rnnatomy.report.widgets import pad, playground, reader, taps, viewer, widget
+from rnnatomy.report.widgets import pad, playground, push, reader, taps, viewer, widget
 
 from .conftest import FILES
 from .pages import carried, pixels, sticking_out, unfolded
 
-NAMES = ("playground", "viewer", "player", "pad", "taps")
-DRAWN = ".viewer-space, .viewer-figure, .pad-plane, .taps-field"  # canvases in the page's colours
+NAMES = ("playground", "viewer", "player", "pad", "taps", "push")
+DRAWN = (  # canvases in the page's colours
+    ".viewer-space, .viewer-figure, .pad-plane, .taps-field, .push-plane, .push-paper, .push-strip"
+)
 
 
 # --- What a page carries ----------------------------------------------------------------------
@@ -29,6 +32,13 @@ def test_folded_numbers_are_restored_whatever_they_are(levels):
 
 def test_the_folded_bytes_of_small_numbers_are_small_and_the_high_ones_zero():
     assert widget.fold(np.array([[0, -1], [1, -128]])) == bytes([0, 1, 2, 255, 0, 0, 0, 0])
+
+
+def test_arrays_are_packed_in_steps_of_their_own():
+    arrays = [np.array([[0.5, -2.0], [1.0, 0.1]]), np.zeros(3), np.array([0.25])]
+    facts, data = widget.pack_steps(arrays, 1000)
+    assert facts == {"steps": [0.002, 1.0, 0.00025], "sizes": [4, 3, 1]}
+    np.testing.assert_array_equal(unfolded(data), [250, -1000, 500, 50, 0, 0, 0, 1000])
 
 
 @pytest.mark.parametrize("kind", ["<f4", ">f4"])
@@ -100,7 +110,18 @@ def a_taps():
     return taps.taps(classifier, rng.random((3, 8, 8)), np.arange(3), figure="fig-beside")
 
 
-MADE = dict(zip(NAMES, (a_playground, a_viewer, a_player, a_pad, a_taps), strict=True))
+def a_push():
+    rng, hidden, turns = np.random.default_rng(0), 6, 0.23 * np.arange(300)
+    shapes = ((2, 3 * hidden), (3 * hidden,), (hidden, 3 * hidden), (hidden, 2), (2,))
+    parameters = {n: rng.normal(size=s) for n, s in zip(push.NAMES, shapes, strict=True)}
+    ways = rng.normal(size=(2, 2, hidden)) / 2
+    sets = np.stack([np.cos(turns), np.sin(turns)], axis=1) @ ways
+    one = push.Decoder(parameters, sets, ("circle", "ellipse, fast"), (0, 1))
+    basis = pod.pod(sets, centred=True)
+    return push.push(one, basis, figure="fig-beside", before=one, shapes=[(1.0, 2.0)])
+
+
+MADE = dict(zip(NAMES, (a_playground, a_viewer, a_player, a_pad, a_taps, a_push), strict=True))
 
 
 @pytest.fixture(scope="module")

@@ -35,11 +35,7 @@ def pack_classifier(classifier: disk.Arrays, levels: int = LEVELS) -> tuple[dict
         classifier: arrays that ``check_classifier`` lets pass.
         levels: steps in the largest number of an array.
     """
-    arrays = [classifier[name] for name in READER]
-    steps = [float(np.abs(array).max()) / levels or 1.0 for array in arrays]
-    whole = [np.rint(a.ravel() / step) for a, step in zip(arrays, steps, strict=True)]
-    facts = {"steps": steps, "sizes": [array.size for array in arrays]}
-    return facts, widget.fold(np.concatenate(whole).astype(np.int64))
+    return widget.pack_steps([classifier[name] for name in READER], levels)
 
 
 def check_classifier(classifier: disk.Arrays, columns: int) -> None:

@@ -6,6 +6,7 @@ On the page, ``book/_static/widget.js`` reads it, and gives it to the script of 
 import json
 import zlib
 from base64 import b64encode
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
@@ -87,6 +88,21 @@ def fold(levels: Int[np.ndarray, "..."]) -> bytes:
     """
     wide = levels.astype(np.int32)
     return planes(np.where(wide < 0, -2 * wide - 1, 2 * wide).astype(np.uint16))
+
+
+def pack_steps(
+    arrays: Sequence[Float[np.ndarray, "..."]], levels: int
+) -> tuple[dict[str, Any], bytes]:
+    """Lay arrays out as whole multiples of a step, with what a script needs to read them.
+
+    Args:
+        arrays: finite numbers; each array has a step of its own.
+        levels: steps in the largest number of an array, at most 32767.
+    """
+    steps = [float(np.abs(array).max()) / levels or 1.0 for array in arrays]
+    whole = [np.rint(a.ravel() / step) for a, step in zip(arrays, steps, strict=True)]
+    facts = {"steps": steps, "sizes": [array.size for array in arrays]}
+    return facts, fold(np.concatenate(whole).astype(np.int64))
 
 
 def pack_images(
