@@ -26,5 +26,15 @@ def is_redirect(name):
     return soup(name).find("meta", attrs={"http-equiv": re.compile("refresh", re.I)}) is not None
 
 
+def start_widgets(page):
+    """Come near each widget of a page, which starts it, and go back to the top."""
+    for one in page.locator(".widget").all():
+        one.scroll_into_view_if_needed()
+    page.wait_for_function(
+        "[...document.querySelectorAll('.widget')].every(e => e.dataset.state === 'ready')"
+    )
+    page.evaluate("scrollTo(0, 0)")
+
+
 FILES = sorted(path.relative_to(SITE).as_posix() for path in SITE.glob("*.html"))
 PAGES = [name for name in FILES if not is_redirect(name)]

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT
-from report.built import NARROW, SITE, WIDE
+from report.built import NARROW, SITE, WIDE, start_widgets
 
 ZOOMED = WIDE // 2  # pixels: at 200%, a window has half of them
 STATES = [(NARROW, "dark"), (WIDE, "light")]
@@ -64,7 +64,9 @@ UNSAID = """() => [...document.querySelectorAll("canvas")].filter(canvas => {
   return !/^(img|application)$/.test(canvas.getAttribute("role")) || !words(canvas);
 }).map(canvas => canvas.outerHTML.slice(0, 120))"""
 
-CONTROLS = """body => [...body.querySelectorAll("a, button, input, select, [tabindex]")]
+# Of radio buttons, the one that is chosen: arrows lead to the others
+CONTROLS = """body => [...body.querySelectorAll(
+    "a, button, input:not([type=radio]:not(:checked)), select, [tabindex]")]
   .filter(e => e.tabIndex >= 0 && !e.disabled && e.getClientRects().length)"""
 
 # What a press of Tab leads to: its place among the controls of the widget, -1 outside
@@ -118,6 +120,7 @@ def look(browser, name):
     page.add_init_script(UNFOLD)
     page.goto((SITE / name).as_uri())
     page.add_style_tag(content="* { transition: none !important; animation: none !important }")
+    start_widgets(page)
     unsaid = page.evaluate(UNSAID)
     traps = [trap(page, body) for body in page.locator(".widget-body").all()]
     page.evaluate(THIN_OUT)

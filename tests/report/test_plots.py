@@ -140,7 +140,7 @@ def test_ticks_stand_at_the_given_places_only(figure):
 
 def test_pictures_fill_the_axes_in_turn_and_leave_the_rest_empty():
     figure, axes = plt.subplots(2, 2)
-    images = np.arange(12.0).reshape(3, 2, 2) / 12
+    images = np.arange(12.0).reshape(3, 2, 2) / plots.GREYS
     plots.pictures(axes.flat, images, ["first", "second"])
     drawn = [np.asarray(ax.images[0].get_array()) for ax in axes.flat[:3]]
     assert np.array_equal(drawn, images)
@@ -303,10 +303,14 @@ def test_a_picture_gets_lighter_and_keeps_every_colour(count):
     assert len(shown) <= len(png) and (shown == png) == (count > 256)
 
 
-def test_cells_of_a_heat_map_have_edges(figure):
-    ax = figure.axes[0]
-    plots.heat(ax, np.eye(2), 1.0, diverging=False, rows="ab", columns="cd")
-    assert ax.images[0].get_interpolation() == "nearest"
+def test_a_heat_map_carries_one_pixel_for_each_cell_and_cells_have_edges(monkeypatch):
+    monkeypatch.setitem(plt.rcParams, "image.interpolation", plots._STYLE["image.interpolation"])
+    figure, ax = plt.subplots(figsize=(4, 3))
+    plots.heat(ax, np.eye(3)[:2], 1.0, diverging=False, rows="ab", columns="cde")
+    (image,) = shown_panels(figure, monkeypatch).select("image")
+    png = b64decode(image["xlink:href"].partition(",")[2])
+    assert Image.open(io.BytesIO(png)).size == (3, 2)
+    assert "image-rendering:pixelated" in image["style"]
 
 
 def luminance(colour):

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urldefrag, urlsplit
 
 import nbformat
 import pytest
-from report.built import FILES, NARROW, PAGES, SITE, soup
+from report.built import FILES, NARROW, PAGES, SITE, soup, start_widgets
 
 from rnnatomy.report import site as builder
 from rnnatomy.store import checkout, scratch
@@ -449,6 +449,7 @@ def look(browser, name):
     messages, requests, failures = listen(page)
     page.goto((SITE / name).as_uri())
     settle(page)
+    start_widgets(page)
     # colours are measured as they rest, not on their way from one theme to the other
     page.add_style_tag(content="* { transition: none !important; animation: none !important }")
     facts, overflow, ground, faint = page.evaluate(FACTS), {}, {}, {}
@@ -516,7 +517,7 @@ def test_no_cell_failed(visit):
 
 
 def test_is_light(visit, name):
-    """What a page loads at once, and with what its widgets carry; files as a server sends them."""
+    """Without what its widgets carry, and with it; files as a server sends them."""
     loaded = {Path(unquote(urlsplit(url).path)) for url in visit.requests if url[:5] == "file:"}
     carried = {SITE / one["data-source"] for one in soup(name).select("[data-source]")}
     weights = {path: len(gzip.compress(path.read_bytes())) / 1000 for path in loaded | carried}
