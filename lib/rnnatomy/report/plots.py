@@ -83,6 +83,10 @@ LOW = 2.8
 """Inches: least height of a figure that is drawn again, if it is not lower itself."""
 
 
+GREYS = 31
+"""Steps from black to white in the picture of a digit: more are not seen, and weigh."""
+
+
 _INK = "#010203"  # stands for the page's text colour until the figure is written as SVG
 
 
@@ -576,7 +580,7 @@ def mark(ax: Axes, column: int, row: int, width: int = 1, height: int = 1) -> Ax
 
 def picture(ax: Axes, image: Float[np.ndarray, "time feature"], caption: str = "") -> Axes:
     """Draw one digit as an image, white on black, with a line of text below."""
-    ax.imshow(image, cmap="gray", vmin=0, vmax=1)
+    ax.imshow(np.rint(image * GREYS) / GREYS, cmap="gray", vmin=0, vmax=1)
     ax.set_axis_off()
     ax.annotate(
         caption, (0.5, 0), xytext=(0, -4), xycoords="axes fraction", textcoords="offset points",
