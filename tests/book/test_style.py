@@ -202,6 +202,7 @@ def test_chapters_have_the_parts_of_the_model_page(name):
     assert "data-line" in text(name)
     assert any(c.source.startswith("assert") or "\nassert" in c.source for c in code(name))
     assert len(parameters.parameters(name)) <= 8
+    assert re.search(r"\{cite:[pt]\}", text(name)), "references, of which there are none"
 
 
 def test_citations_and_terms_resolve_and_are_used():
