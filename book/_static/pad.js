@@ -112,9 +112,9 @@
 
   function makePlane(data, digits) {
     const canvas = make("canvas", { class: "pad-plane", role: "img", "aria-label": describe(data, digits) });
-    const handle = make("span", { class: "pad-handle" });
+    const handle = make("span", { class: "widget-handle pad-handle" });
     const element = make("div", {
-      class: "pad-scene", tabindex: 0, role: "application", "aria-label": "Latent plane",
+      class: "widget-plane pad-scene", tabindex: 0, role: "application", "aria-label": "Latent plane",
     }, canvas, handle);
     return { element, canvas, handle };
   }

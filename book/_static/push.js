@@ -132,9 +132,9 @@
 
   function makeParts(twin) {
     const plane = picture("push-plane"), paper = picture("push-paper"), strip = picture("push-strip");
-    const handle = make("span", { class: "push-handle" });
+    const handle = make("span", { class: "widget-handle push-handle" });
     const scene = make("div", {
-      class: "push-scene", tabindex: 0, role: "application", "aria-label": "Plane of two modes of the states",
+      class: "widget-plane push-scene", tabindex: 0, role: "application", "aria-label": "Plane of two modes of the states",
       "aria-description": HELP,
     }, plane, handle);
     const away = make("b", { class: "push-away" }), box = make("input", { type: "checkbox" });

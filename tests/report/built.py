@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from bs4 import BeautifulSoup
+from report.widgets.pages import READY
 
 from rnnatomy.store import checkout
 
@@ -30,9 +31,7 @@ def start_widgets(page):
     """Come near each widget of a page, which starts it, and go back to the top."""
     for one in page.locator(".widget").all():
         one.scroll_into_view_if_needed()
-    page.wait_for_function(
-        "[...document.querySelectorAll('.widget')].every(e => e.dataset.state === 'ready')"
-    )
+    page.wait_for_function(READY)
     page.evaluate("scrollTo(0, 0)")
 
 

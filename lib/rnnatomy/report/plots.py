@@ -141,7 +141,7 @@ def show(figure: Figure, alt: str) -> None:
     width, svg, panels = figure.get_figwidth() * 96, _svg(figure), _panels(figure)
     narrow = None if panels else _redrawn(figure)
     plt.close(figure)
-    _display(svg, alt, width, panels, narrow)
+    _display(inline(svg, alt, width, panels, narrow), alt)
 
 
 def _svg(figure: Figure) -> str:
@@ -241,7 +241,7 @@ def show_drawing(name: str, alt: str) -> None:
         )
     source = (folder / name).read_text()
     box = re.search(r'viewBox="[\d.-]+ [\d.-]+ ([\d.]+)', source)
-    _display(source, alt, float(box.group(1)) if box else 720)
+    _display(inline(source, alt, float(box.group(1)) if box else 720), alt)
 
 
 def inline(
@@ -670,16 +670,9 @@ def baseline(ax: Axes, value: float, label: str) -> Axes:
     return ax
 
 
-def _display(
-    svg: str,
-    alt: str,
-    width: float,
-    panels: Sequence[tuple[float, float]] = (),
-    redrawn: str | None = None,
-) -> None:
+def _display(page: str, alt: str) -> None:
     from IPython.display import display
 
-    page = inline(svg, alt, width, panels, redrawn)
     display({"text/html": page, "text/plain": alt}, raw=True)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page
+from report.widgets.pages import READY
 
 from rnnatomy.store import checkout
 
@@ -17,7 +18,6 @@ PAGE = """<!DOCTYPE html><html lang="en" data-theme="light"><head><meta charset=
 <meta name="viewport" content="width=device-width"><title>page</title>
 <link rel="icon" href="data:,">{}</head><body><p id="fig-beside">A figure.</p>
 <main class="bd-article">{}</main><div style="height: 2000px"></div></body></html>"""
-READY = "[...document.querySelectorAll('.widget')].every(e => e.dataset.state === 'ready')"
 
 
 def element(name: str) -> str:

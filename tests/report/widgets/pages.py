@@ -12,6 +12,7 @@ from matplotlib.image import imread
 from rnnatomy.store import checkout
 
 STATIC = checkout.root() / "book" / "_static"
+READY = "[...document.querySelectorAll('.widget')].every(e => e.dataset.state === 'ready')"
 MOST_BYTES = 700_000  # of a widget with its scripts and styles
 
 

@@ -250,14 +250,6 @@ BAD_MORE = {
         {"classifier": ARRAYS | {"cell.dense_i.kernel": np.zeros((8, 64))}},
         r"the classifier's cell.dense_i.kernel has shape \(8, 64\): give \(28, 64\)",
     ),
-    "five classes": (
-        {"classifier": ARRAYS | {"readout.kernel": np.zeros((16, 5))}},
-        r"the classifier's readout.kernel has shape \(16, 5\): give \(16, 10\)",
-    ),
-    "infinite": (
-        {"classifier": ARRAYS | {"readout.bias": np.full(10, np.inf)}},
-        "the classifier's readout.bias holds NaN or infinity: give finite",
-    ),
 }  # fmt: skip
 
 

@@ -116,18 +116,9 @@ BAD = {
         "41 images are given: give at most 40",
     ),
     "fewer labels": ({"labels": LABELS[1:]}, r"labels have shape \(4,\): give one for each image"),
-    "letters": ({"labels": LABELS + 9}, "labels range from 10 to 14: give 0 to 9"),
     "an array missing": (
         {"classifier": {k: v for k, v in ARRAYS.items() if k != "readout.bias"}},
         "the classifier lacks readout.bias: give the arrays of an LSTM Classifier",
-    ),
-    "other columns": (
-        {"images": IMAGES[:, :, 1:]},
-        r"the classifier's cell.dense_i.kernel has shape \(7, 96\): give \(6, 96\)",
-    ),
-    "infinite": (
-        {"classifier": ARRAYS | {"readout.bias": np.full(10, np.inf)}},
-        "the classifier's readout.bias holds NaN or infinity: give finite numbers",
     ),
 }  # fmt: skip
 
