@@ -7,6 +7,8 @@ import sys
 import numpy as np
 import pytest
 from bs4 import BeautifulSoup
+from report import axe
+from report.built import NARROW, WIDE, start_widgets
 from safetensors.numpy import load_file, save_file
 
 from rnnatomy import __main__ as command
@@ -47,7 +49,22 @@ def given(folder, **changes):
     return paths | {"before": "", "along": "", "long": 200} | changes
 
 
-def test_a_report_tells_what_was_planted_and_names_stay_text(files, capfd):
+def seen(browser, path):
+    """Open a page at both widths, its widgets started; tell what axe finds broken."""
+    found = []
+    for width, theme in ((NARROW, "dark"), (WIDE, "light")):
+        context = browser.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=theme, reduced_motion="reduce"
+        )
+        page = context.new_page()
+        page.goto(path.as_uri())
+        start_widgets(page)
+        found += axe.broken(page)
+        context.close()
+    return found
+
+
+def test_a_report_tells_what_was_planted_and_names_stay_text(files, capfd, request):
     folder, _ = files
     command.make_report(given(folder), folder / "report")
     facts = json.loads((folder / "report" / "report.json").read_text())
@@ -75,6 +92,8 @@ def test_a_report_tells_what_was_planted_and_names_stay_text(files, capfd):
     assert "cell" in capfd.readouterr().out
     command.make_report(given(folder), folder / "report")
     assert "9 of them reused" in capfd.readouterr().out
+    browser = request.getfixturevalue("browser")  # last, as without one the test ends here, skipped
+    assert seen(browser, folder / "report" / "index.html") == []
 
 
 def test_a_folder_of_checkpoints_is_followed(files):

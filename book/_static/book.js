@@ -7,11 +7,13 @@ if (location.protocol === "file:" && typeof DOCUMENTATION_OPTIONS !== "undefined
 // and lets the keyboard reach it, when the page changes its size.
 addEventListener("toggle", () => dispatchEvent(new Event("resize")), true);
 
-// A formula wider than the page scrolls by itself: so long as it does, the keyboard reaches it too.
+// A formula wider than the page scrolls by itself, and on a page without the theme a table does: so
+// long as it scrolls, the keyboard reaches it too.
 {
-  const reach = () => document.querySelectorAll("div.math > .formula").forEach(formula => {
-    if (formula.scrollWidth > formula.clientWidth) formula.tabIndex = 0;
-    else formula.removeAttribute("tabindex");
+  const wide = "div.math > .formula, main > article :is(div:has(> math), table)";
+  const reach = () => document.querySelectorAll(wide).forEach(part => {
+    if (part.scrollWidth > part.clientWidth) part.tabIndex = 0;
+    else part.removeAttribute("tabindex");
   });
   addEventListener("load", reach);
   addEventListener("resize", reach);

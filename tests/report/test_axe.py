@@ -8,7 +8,7 @@ import os
 from typing import NamedTuple
 
 import pytest
-from axe_playwright_python.base import AXE_SCRIPT
+from report import axe
 from report.built import NARROW, SITE, WIDE, start_widgets
 
 ZOOMED = WIDE // 2  # pixels: at 200%, a window has half of them
@@ -25,19 +25,6 @@ class Visit(NamedTuple):
     traps: list  # what the keyboard does not reach, or leaves, in order
     lost: list  # what is cut off at a zoom of 200%
 
-
-# Rules for the levels A and AA, and good practice. One is off by default: that the words on a
-# button are in its name.
-RULES = {
-    "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22a", "wcag22aa", "best-practice"],
-    "rules": {"label-content-name-mismatch": {"enabled": True}},
-    "resultTypes": ["violations"],
-    "preload": False,
-}
-
-AXE = """async rules => (await axe.run(document, rules)).violations
-  .flatMap(({ id, nodes }) =>
-    nodes.map(({ target, html }) => `${id}: ${target} ${html.slice(0, 120)}`))"""
 
 # What is folded is seen, from the start: the theme looks then for what scrolls.
 UNFOLD = """addEventListener("DOMContentLoaded", () => {
@@ -124,11 +111,10 @@ def look(browser, name):
     unsaid = page.evaluate(UNSAID)
     traps = [trap(page, body) for body in page.locator(".widget-body").all()]
     page.evaluate(THIN_OUT)
-    page.evaluate(f"{AXE_SCRIPT};0")
     violations = {}
     for width, theme in STATES:
         paint(page, width, theme)
-        violations[width, theme] = page.evaluate(AXE, RULES)
+        violations[width, theme] = axe.broken(page)
     page.set_viewport_size({"width": ZOOMED, "height": 450})
     lost = page.evaluate(LOST)
     context.close()
@@ -173,8 +159,7 @@ def test_what_opens_over_a_page_breaks_no_rule_and_closes_by_keyboard(browser, s
     page.locator(button).filter(visible=True).first.press("Enter")
     page.wait_for_selector(dialog)
     page.wait_for_timeout(400)
-    page.evaluate(f"{AXE_SCRIPT};0")
-    found = page.evaluate(AXE, RULES)
+    found = axe.broken(page)
     page.keyboard.press("Escape")
     page.wait_for_selector(dialog, state="hidden")
     context.close()
@@ -185,8 +170,7 @@ def test_what_is_found_by_search_breaks_no_rule(browser, site):
     page = browser.new_page()
     page.goto((site / "search.html").as_uri() + "?q=network")
     page.wait_for_selector("#search-results li a")
-    page.evaluate(f"{AXE_SCRIPT};0")
-    found = page.evaluate(AXE, RULES)
+    found = axe.broken(page)
     page.close()
     assert found == []
 
@@ -194,7 +178,6 @@ def test_what_is_found_by_search_breaks_no_rule(browser, site):
 def test_the_rules_would_find_what_is_wrong(browser):
     page = browser.new_page()
     page.set_content('<html lang="en"><title>t</title><main><h1>h</h1><img src="data:,"></main>')
-    page.evaluate(f"{AXE_SCRIPT};0")
-    found = page.evaluate(AXE, RULES)
+    found = axe.broken(page)
     page.close()
     assert [one.partition(":")[0] for one in found] == ["image-alt"]

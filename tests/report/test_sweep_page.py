@@ -8,6 +8,7 @@ import nbformat
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from report import axe
 
 from rnnatomy.report import sweep_page
 
@@ -28,7 +29,8 @@ def stored(name, data, prefix="application/papermill.record/"):
 def executed(**values):
     outputs = [stored(name, {"text/plain": repr(text)}) for name, text in values.items()]
     cell = nbformat.v4.new_code_cell("glue()", outputs=outputs)
-    return nbformat.writes(notebook(cell)).encode()
+    title = nbformat.v4.new_markdown_cell("# Talk")
+    return nbformat.writes(notebook(title, cell)).encode()
 
 
 def point(given, seconds=1.0, **values):
@@ -226,7 +228,7 @@ def test_an_executed_notebook_reads_as_a_page(talk, tmp_path):
     assert "<msub>" in page and "<svg></svg>" in page
 
 
-def test_the_page_fits_a_phone_and_asks_for_nothing(write, browser):
+def test_the_page_fits_a_phone_breaks_no_rule_and_asks_for_nothing(write, browser):
     points = [
         point({"word": word, "x": x}, **{f"a_long_name_{n}": f"0.{n}{x}" for n in range(12)})
         for word in ("some", "other")
@@ -240,6 +242,7 @@ def test_the_page_fits_a_phone_and_asks_for_nothing(write, browser):
     for name in ("index.html", "001-word-some-x-1.html"):
         page.goto((folder / name).as_uri())
         assert page.evaluate("document.documentElement.scrollWidth") == 400
+        assert axe.broken(page) == []
     assert asked == [(folder / name).as_uri() for name in ("index.html", "001-word-some-x-1.html")]
     assert said == []
     page.close()

@@ -18,7 +18,7 @@ import nbformat
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from rnnatomy.report import parameters, plots
+from rnnatomy.report import accessible, parameters, plots
 from rnnatomy.store import disk
 
 TABLE, PAGE = "table.csv", "index.html"
@@ -164,12 +164,14 @@ def _title(chapter: str) -> str:
 
 def _page(sweep: Sweep, title: str) -> str:
     changing, alike = _sorted_out(sweep)
-    body = f"""<h1>{escape(title)}</h1>
+    body = f"""<main>
+<h1>{escape(title)}</h1>
 <p>{_summary(sweep)} {escape(sweep.made)} <a href="{TABLE}">The table as CSV</a>.</p>
 {_figures(sweep, changing)}
 <h2>Every point</h2>
 {_rows(sweep, changing)}
 {_folded(sweep, alike)}
+</main>
 <footer><p>Again: <code>{escape(sweep.again)}</code></p></footer>"""
     return _html(f"{title}: a sweep", body)
 
@@ -387,7 +389,8 @@ def _executed(notebook: nbformat.NotebookNode, title: str, point: Point) -> str:
     )  # fmt: skip
     words = escape(", ".join(_pairs(point.given, " = ")))
     top = f"<p><a href='{PAGE}'>The sweep</a>: {words}</p>"
-    body = f"{top}<article>{parts['html_body']}</article>"
+    body = f"<main>{top}<article>{parts['html_title']}{parts['body']}</article></main>"
+    body = accessible.mended(body)
     looks, scripts = (_static(f"*.{kind}") for kind in ("css", "js"))
     return _html(f"{title}: {words}", f"{body}<script>{scripts}</script>", looks)
 
@@ -420,7 +423,8 @@ def _html(title: str, body: str, styles: str = "") -> str:
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>{escape(title)}</title>
-<style>{styles}{_STYLE}</style>
+<style>{styles or _static("colours.css")}{_STYLE}</style>
+<script>{_THEME}</script>
 </head>
 <body>
 {body}
@@ -429,18 +433,17 @@ def _html(title: str, body: str, styles: str = "") -> str:
 """
 
 
+_THEME = """{
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const settle = () => document.documentElement.dataset.theme = dark.matches ? "dark" : "light";
+  dark.addEventListener("change", settle);
+  settle();
+}"""
+
 _STYLE = """
 :root {
-  --rnnatomy-accent: #0b6e99; --rnnatomy-signal: #b23a2b; --rnnatomy-wash: #eef6fa;
-  --rnnatomy-ground: #f5f7f9; --rnnatomy-line: #d5dce2; --pst-color-background: #ffffff;
-  --pst-color-surface: #f5f7f9; --pst-color-text-base: #1d2630; --pst-color-text-muted: #4d5b69;
   --rnnatomy-sans: system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif;
 }
-@media (prefers-color-scheme: dark) { :root {
-  --rnnatomy-accent: #6cc4ea; --rnnatomy-signal: #ff9c87; --rnnatomy-wash: #17252e;
-  --rnnatomy-ground: #1a2128; --rnnatomy-line: #333f4a; --pst-color-background: #12171c;
-  --pst-color-surface: #1a2128; --pst-color-text-base: #dfe5ea; --pst-color-text-muted: #a3b0bc;
-} }
 body {
   background: var(--pst-color-background); color: var(--pst-color-text-base);
   font: 1rem/1.55 var(--rnnatomy-sans); margin: 0 auto; max-width: 76rem; padding: 1rem;
@@ -479,9 +482,9 @@ details { margin: 1.5rem 0; }
 summary { cursor: pointer; }
 footer { color: var(--pst-color-text-muted); font-size: 0.85rem; margin-top: 2.5rem; }
 article { max-width: 48rem; }
-article pre, article .math { overflow-x: auto; }
-article .cell_input pre { background: var(--rnnatomy-ground); font-size: 0.85rem; padding: 0.6rem; }
-article .cell_output pre { font-size: 0.85rem; }
+article pre { font-size: 0.85rem; overflow-wrap: anywhere; white-space: pre-wrap; }
+article .math { overflow-x: auto; }
+article .cell_input pre { background: var(--rnnatomy-ground); padding: 0.6rem; }
 article table { display: block; max-width: 100%; overflow-x: auto; }
 article div:has(> math) { overflow: auto hidden; }
 """
