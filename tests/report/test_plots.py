@@ -6,8 +6,8 @@ import matplotlib.colors as mcolors
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from bs4 import BeautifulSoup
 from PIL import Image
+from report import planting
 
 from rnnatomy.report import plots
 
@@ -186,91 +186,6 @@ def test_proportions_have_a_point_and_an_interval_for_each_class():
     plt.close(figure)
 
 
-# --- Panels on a narrow screen ----------------------------------------------------------------
-
-
-def shown_panels(figure, monkeypatch):
-    shown = []
-    monkeypatch.setattr("IPython.display.display", lambda data, raw: shown.append(data))
-    with plt.rc_context():
-        plots.use_style()
-        plots.show(figure, "What the figure shows, in a sentence of some words.")
-    return BeautifulSoup(shown[0]["text/html"], "html.parser")
-
-
-def boxes(page):
-    found = [one["viewbox"].split() for one in page.select(".rnnatomy-narrow svg")]
-    return [(float(x), float(width)) for x, _, width, _ in found]
-
-
-@pytest.mark.parametrize(
-    "rows, columns, wanted",
-    [(1, 2, 2), (2, 2, 2), (1, 3, 3), (2, 4, 2), (3, 12, 2), (2, 10, 2)],
-)
-def test_panels_of_a_wide_figure_are_shown_below_each_other(rows, columns, wanted, monkeypatch):
-    figure, _ = plt.subplots(rows, columns, figsize=(7.6, 2.6))
-    page = shown_panels(figure, monkeypatch)
-    found = boxes(page)
-    assert len(found) == wanted
-    if wanted:  # all of it, and nothing twice
-        ends = [x + width for x, width in found]
-        assert found[0][0] == 0 and ends[-1] == pytest.approx(7.6 * 72, abs=0.2)
-        assert [x for x, _ in found[1:]] == pytest.approx(ends[:-1], abs=0.2)
-        (shapes,) = {use["href"] for use in page.select(".rnnatomy-narrow use")}
-        assert len(page.select(shapes)) == 1
-        assert all(one["aria-hidden"] == "true" for one in page.select(".rnnatomy-narrow svg"))
-
-
-def test_a_colour_bar_stays_with_its_panel(monkeypatch):
-    figure, axes = plt.subplots(1, 2, figsize=(7.6, 2.6), layout="constrained")
-    for ax in axes:
-        figure.colorbar(ax.imshow(np.eye(3)), ax=ax)
-    assert len(boxes(shown_panels(figure, monkeypatch))) == 2
-
-
-@pytest.mark.parametrize(("columns", "width"), [(2, 4), (1, 4)])
-def test_a_narrow_figure_stays_as_it_is(monkeypatch, columns, width):
-    figure, _ = plt.subplots(1, columns, figsize=(width, 2))
-    page = shown_panels(figure, monkeypatch)
-    assert not boxes(page) and not page.select(".rnnatomy-panels")
-
-
-def test_a_figure_of_one_panel_is_drawn_again_for_a_narrow_screen(monkeypatch):
-    figure, ax = plt.subplots(figsize=(7.6, 3))
-    ax.plot(np.arange(1000), label="a line")
-    ax.set(xlabel="across", ylabel="up", title="what it is")
-    ax.legend()
-    page = shown_panels(figure, monkeypatch)
-    ((left, width),) = boxes(page)
-    assert left == 0 and width == pytest.approx(plots.COLUMN * 3 / 4, abs=0.2)
-    wide, narrow = page.select(".rnnatomy-figure > svg, .rnnatomy-narrow > svg")
-    assert narrow["aria-hidden"] == "true" and not wide.has_attr("aria-hidden")
-    said = {word.get_text() for word in narrow.select("text")}
-    assert {"across", "up", "what it is", "a line", "0"} <= said
-    ids = [one["id"] for one in page.select("[id]")]
-    assert len(set(ids)) == len(ids)
-
-
-@pytest.mark.parametrize("kind", ["ticks", "title", "words"])
-def test_a_figure_whose_words_would_touch_is_not_drawn_again(monkeypatch, kind):
-    figure, ax = plt.subplots(figsize=(7.6, 3))
-    if kind == "ticks":
-        ax.set_xticks(range(8), [f"network {k}" for k in range(8)])
-    elif kind == "title":
-        ax.set_title("a title that is as long as a figure of seven inches, and no less than that")
-    else:
-        for k in range(6):
-            ax.text(k / 6, 0.5, "one word more")
-    assert not boxes(shown_panels(figure, monkeypatch))
-
-
-def test_words_that_touch_in_the_wide_figure_may_touch_in_the_narrow_one(monkeypatch):
-    figure, ax = plt.subplots(figsize=(7.6, 3))
-    ax.text(0.2, 0.5, "one word")
-    ax.text(0.21, 0.5, "another")
-    assert len(boxes(shown_panels(figure, monkeypatch))) == 1
-
-
 # --- Weight -----------------------------------------------------------------------------------
 
 
@@ -307,7 +222,7 @@ def test_a_heat_map_carries_one_pixel_for_each_cell_and_cells_have_edges(monkeyp
     monkeypatch.setitem(plt.rcParams, "image.interpolation", plots._STYLE["image.interpolation"])
     figure, ax = plt.subplots(figsize=(4, 3))
     plots.heat(ax, np.eye(3)[:2], 1.0, diverging=False, rows="ab", columns="cde")
-    (image,) = shown_panels(figure, monkeypatch).select("image")
+    (image,) = planting.shown(figure, monkeypatch).select("image")
     png = b64decode(image["xlink:href"].partition(",")[2])
     assert Image.open(io.BytesIO(png)).size == (3, 2)
     assert "image-rendering:pixelated" in image["style"]

@@ -5,7 +5,6 @@ text around them, in a light or a dark theme. A colour means one thing in the wh
 """
 
 import io
-import itertools
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,12 +19,12 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 from matplotlib.ticker import NullLocator
 from mpl_toolkits.mplot3d import Axes3D
 from PIL import Image
 
 from rnnatomy.analysis import statistics
+from rnnatomy.report import narrow
 from rnnatomy.store import checkout
 
 DIGIT_COLOURS = (
@@ -67,20 +66,6 @@ SHADES = LinearSegmentedColormap.from_list(
 
 DIVERGING = "RdBu_r"
 """Colour map for weights and modes, centred at zero."""
-
-
-NARROW = 560
-"""Pixels: a figure that is wider, and has panels side by side, shows them below each other on a
-narrow screen."""
-
-
-COLUMN = 400
-"""Pixels: so much of it stands side by side there, and so wide is a figure of one panel drawn
-again."""
-
-
-LOW = 2.8
-"""Inches: least height of a figure that is drawn again, if it is not lower itself."""
 
 
 GREYS = 31
@@ -138,89 +123,16 @@ def show(figure: Figure, alt: str) -> None:
     Raises:
         ValueError: if the description is empty.
     """
-    width, svg, panels = figure.get_figwidth() * 96, _svg(figure), _panels(figure)
-    narrow = None if panels else _redrawn(figure)
+    width, svg, parts = figure.get_figwidth() * 96, _svg(figure), narrow.parts(figure)
+    redrawn = _svg(figure) if not parts and narrow.make(figure) else None
     plt.close(figure)
-    _display(inline(svg, alt, width, panels, narrow), alt)
+    _display(inline(svg, alt, width, parts, redrawn), alt)
 
 
 def _svg(figure: Figure) -> str:
     page = io.StringIO()
     figure.savefig(page, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     return page.getvalue()
-
-
-def _redrawn(figure: Figure) -> str | None:
-    """Draw a figure of one panel again for a narrow screen; its size is then another.
-
-    Returns:
-        The SVG document. None if it is narrow already, or if words would touch or be cut off.
-    """
-    wide, high = map(float, figure.get_size_inches())
-    narrow = COLUMN / 96
-    if wide <= narrow or not figure.axes:
-        return None
-    figure.canvas.draw()
-    before, _ = _touching(figure)
-    figure.set_size_inches(narrow, min(high, max(1.25 * high * narrow / wide, LOW)))
-    figure.canvas.draw()
-    after, cut_off = _touching(figure)
-    return None if after - before or cut_off else _svg(figure)
-
-
-def _touching(figure: Figure) -> tuple[set[tuple[int, int]], bool]:
-    """Return which words of a figure touch, by their numbers, and whether some are cut off."""
-    boxes = [word.get_window_extent() for word in _words(figure)]
-    edges = [(box.x0, box.y0, box.x1, box.y1) for box in boxes if box.width and box.height]
-    pairs = {
-        (i, j)
-        for (i, a), (j, b) in itertools.combinations(enumerate(edges), 2)
-        if a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
-    }
-    right, top = figure.bbox.width + 1, figure.bbox.height + 1
-    return pairs, any(x0 < -1 or y0 < -1 or x1 > right or y1 > top for x0, y0, x1, y1 in edges)
-
-
-def _words(figure: Figure) -> list[Text]:
-    """Return what is written in a figure, but for ticks that are out of view."""
-    hidden: set[Text] = set()
-    axes = [(ax, name) for ax in figure.axes for name in "xyz" if hasattr(ax, f"{name}axis")]
-    for axis in (getattr(ax, f"{name}axis") for ax, name in axes):
-        low, high = sorted(axis.get_view_interval())
-        for tick in (*axis.majorTicks, *axis.minorTicks):
-            if not (low <= tick.get_loc() <= high and tick.get_visible()):
-                hidden |= {tick.label1, tick.label2}
-    found = figure.findobj(Text)
-    return [w for w in found if w.get_visible() and w.get_text().strip() and w not in hidden]
-
-
-def _panels(figure: Figure) -> list[tuple[float, float]]:
-    """Return where the panels of a wide figure lie, from left to right, as fractions of its width.
-
-    On a narrow screen they are shown one below the other. What stands above or below each other
-    goes together, and so do a panel and its colour bar; of many columns, as many as fit.
-
-    Returns:
-        Left and right end of each; none if there is one only.
-    """
-    if figure.get_figwidth() * 96 <= NARROW or not figure.axes:
-        return []
-    figure.canvas.draw()
-    spans: list[list[float]] = []  # of what is drawn, and of all that stands around it
-    for ax in sorted(figure.axes, key=lambda ax: ax.get_position().x0):
-        box, around = ax.get_window_extent(), ax.get_tightbbox()
-        ends = [box.x1, around.x0 if around else box.x0, around.x1 if around else box.x1]
-        if spans and (ax.get_label() == "<colorbar>" or box.x0 < spans[-1][0]):
-            last = spans[-1]
-            spans[-1] = [max(last[0], ends[0]), min(last[1], ends[1]), max(last[2], ends[2])]
-        else:
-            spans.append(ends)
-    gaps = [(a[2] + b[1]) / 2 / figure.bbox.width for a, b in itertools.pairwise(spans)]
-    cuts = [0.0]
-    for here, after in itertools.pairwise([*gaps, 1.0]):
-        if (after - cuts[-1]) * figure.bbox.width > COLUMN:
-            cuts.append(here)
-    return list(itertools.pairwise([*cuts, 1.0])) if len(cuts) > 1 else []
 
 
 def show_drawing(name: str, alt: str) -> None:
@@ -248,7 +160,7 @@ def inline(
     svg: str,
     alt: str,
     width: float,
-    panels: Sequence[tuple[float, float]] = (),
+    parts: Sequence[narrow.Part] = (),
     redrawn: str | None = None,
 ) -> str:
     """Turn an SVG document into HTML to stand within a page.
@@ -260,8 +172,8 @@ def inline(
         svg: the document.
         alt: what it shows.
         width: in pixels.
-        panels: parts of its width, as fractions, that are shown below each other on a narrow
-            screen; they are drawn from the same shapes.
+        parts: of it, shown below each other on a narrow screen; they are drawn from the same
+            shapes.
         redrawn: another SVG document, shown in place of it there.
     """
     if not alt.strip():
@@ -269,18 +181,18 @@ def inline(
     body, prefix = _shapes(svg)
     frame = re.search(r'viewBox="([^"]+)"', body)
     body = re.sub(r'<svg[^>]*?viewBox="([^"]+)"[^>]*>', _opening(alt), body, count=1)
-    narrow = ""
-    if panels and frame:
+    beside = ""
+    if parts and frame:
         body = body.replace("<g>", f'<g id="{prefix}all">', 1)
-        narrow = _narrow(frame[1], panels, f"{prefix}all")
+        beside = narrow.below(frame[1], parts, f"{prefix}all")
     elif redrawn:
         other, _ = _shapes(redrawn)
-        opening = rf'<svg viewBox="\1" style="max-width: {COLUMN}px" aria-hidden="true">'
+        opening = rf'<svg viewBox="\1" style="max-width: {narrow.COLUMN}px" aria-hidden="true">'
         other = re.sub(r'<svg[^>]*?viewBox="([^"]+)"[^>]*>', opening, other, count=1)
-        narrow = f'<div class="rnnatomy-narrow">{other.strip()}</div>'
-    kind = "rnnatomy-figure rnnatomy-panels" if narrow else "rnnatomy-figure"
+        beside = f'<div class="rnnatomy-narrow">{other.strip()}</div>'
+    kind = "rnnatomy-figure rnnatomy-panels" if beside else "rnnatomy-figure"
     box = f'<div class="{kind}" tabindex="0" style="--width: {width:.0f}px">'
-    return f"{box}{body.strip()}{narrow}</div>"
+    return f"{box}{body.strip()}{beside}</div>"
 
 
 def _shapes(svg: str) -> tuple[str, str]:
@@ -294,18 +206,6 @@ def _shapes(svg: str) -> tuple[str, str]:
     body = re.sub(r'(href="#|url\(#)', rf"\g<1>{prefix}", body)
     body = body.replace(_INK, "currentColor").replace(_FAINT, "currentColor; opacity: 0.15")
     return body, prefix
-
-
-def _narrow(frame: str, panels: Sequence[tuple[float, float]], shapes: str) -> str:
-    """Show parts of a drawing that is on the page below each other."""
-    _, _, width, height = map(float, frame.split())
-    parts = "".join(
-        f'<svg viewBox="{low * width:.1f} 0 {(high - low) * width:.1f} {height:.1f}" '
-        f'style="max-width: {(high - low) * width * 4 / 3:.0f}px" aria-hidden="true">'
-        f'<use href="#{shapes}"/></svg>'
-        for low, high in panels
-    )
-    return f'<div class="rnnatomy-narrow">{parts}</div>'
 
 
 def compact(svg: str) -> str:
