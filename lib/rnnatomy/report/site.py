@@ -17,7 +17,7 @@ from typing import Any
 import nbformat
 import yaml
 
-from rnnatomy.report import accessible, cards, light, pages, parameters, tables
+from rnnatomy.report import accessible, cards, light, lines, pages, parameters, tables
 from rnnatomy.store import checkout, commands, disk, scratch
 
 
@@ -237,10 +237,11 @@ def _render(staged: Path, log: Path | None, strict: bool) -> Path:
         log.write_text(done.stdout)
     html = staged / "_build" / "html"
     if done.returncode or not (html / "index.html").is_file():
-        lines = [line for line in done.stdout.splitlines() if "WARNING" in line or "ERROR" in line]
+        said = [line for line in done.stdout.splitlines() if "WARNING" in line or "ERROR" in line]
         where = "" if log is None else f"; the log is {log}"
-        raise SiteError("\n".join([f"the site was not built{where}", *lines[:20]]))
+        raise SiteError("\n".join([f"the site was not built{where}", *said[:20]]))
     accessible.mend(html)
+    lines.keep_together(html)
     cards.shown(html)
     light.lighten(html)
     return html
