@@ -26,6 +26,7 @@ def test_each_cell_of_a_table_of_words_gets_the_head_of_its_column():
     [
         table([*"abcdefgh"], ["12.4 to 13.5"] * 8),  # wide, but of numbers
         table(["a", "b"], ["a few words only", "of a table"]),  # narrow
+        table([*"abcdef"], [LONG, *(["0.5"] * 5)]),  # numbers, with long names
         table(["a", "b"], [LONG, LONG], [LONG]),
         table(["a", "b"]),
         table(["a", "b"], [LONG, LONG]).replace("<td>", '<td colspan="1">'),
@@ -33,6 +34,11 @@ def test_each_cell_of_a_table_of_words_gets_the_head_of_its_column():
 )
 def test_other_tables_stay_as_they_are(kept):
     assert cards.as_cards(kept) == kept
+
+
+def test_one_long_column_beside_numbers_makes_cards():
+    row = ["seeds", *(["12.5"] * 5), LONG]
+    assert cards.LOOK in cards.as_cards(table([*"abcdefg"], row, row))
 
 
 def test_a_head_of_a_formula_is_called_by_its_words():

@@ -17,6 +17,9 @@ WORDY = 14
 """Mean letters of a cell from which a table holds words; one of numbers is scrolled, so that its
 columns can be compared."""
 
+LONG = 28
+"""Mean letters of the cells of a column, which is not the first, from which that is so as well."""
+
 LOOK = "rnnatomy-cards"
 """Class of a table that becomes cards."""
 
@@ -47,8 +50,10 @@ def as_cards(table: str) -> str:
     if not rows or {len(row) for row in rows} != {len(labels)} or tree.select("[colspan]"):
         return table
     sizes = [[len(words(cell)) for cell in row] for row in rows]
-    wide = sum(max(column) for column in zip(*sizes, strict=True))
-    if wide < WIDE or sum(map(sum, sizes)) < WORDY * len(rows) * len(labels):
+    columns = list(zip(*sizes, strict=True))
+    longest = max((sum(column) for column in columns[1:]), default=0)
+    wordy = sum(map(sum, sizes)) >= WORDY * len(rows) * len(labels) or longest >= LONG * len(rows)
+    if not wordy or sum(map(max, columns)) < WIDE:
         return table
     _add_roles(tree)
     for row in rows:
