@@ -84,7 +84,7 @@ def parts(figure: Figure) -> list[Part]:
     many columns, as many as fit.
 
     Returns:
-        None if there is one only.
+        An empty list if there is one only.
     """
     if figure.get_figwidth() * 96 <= NARROW or not figure.axes:
         return []
